@@ -1,0 +1,29 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mail_plan: the model of a mail host from its variables, worked out on the controller."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInput, build
+
+
+class ActionModule(ActionBase):
+    """Never connects to the host."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        result: Dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            result.update(changed=False, plan=build(self._task.args))
+        except BadInput as error:
+            raise AnsibleActionFail(str(error)) from error
+        return result

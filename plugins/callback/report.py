@@ -1,0 +1,57 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints the proof of every host as a table when a play has ended."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: report
+type: aggregate
+short_description: A table of what was proven, at the end of a play
+version_added: 0.1.0
+author: The mailops.postmaster contributors (@mailops)
+description:
+  - Prints, for every host on which M(mailops.postmaster.postmaster_check) ran, a line for each domain; what resolves, is
+    accepted and lands, in which mailbox, and after how long.
+requirements:
+  - Enable it in C(callbacks_enabled).
+"""
+
+from typing import Any, Dict
+
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.color import stringc
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.report import table
+
+COLOURS = {"pass": "green", "fail": "red", "warn": "yellow", "inconclusive": "yellow"}
+
+
+def paint(text: str, verdict: str) -> str:
+    """Colour where the terminal has it."""
+    return stringc(text, COLOURS[verdict]) if verdict in COLOURS else text
+
+
+class CallbackModule(CallbackBase):
+    """Collects the proofs as they come, and prints them last."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "mailops.postmaster.report"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: Dict[str, Any] = {}
+
+    def _collect(self, result: Any, **dummy: Any) -> None:
+        if "domains" in result.result and "summary" in result.result:
+            self.results[result.host.get_name()] = result.result
+
+    v2_runner_on_ok = _collect
+    v2_runner_on_failed = _collect
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        for line in table(self.results, paint):
+            self._display.display(line)

@@ -1,0 +1,371 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a user's variables to the model that every backend's templates are written from. Pure.
+
+``build`` checks everything that can be known without a host and raises ``BadInput`` with one line for each
+mistake: the variable, the value, what is allowed. What it returns is plain data: names in lower case, domains as
+A-labels, every address qualified.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+
+# RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
+ROLE_NAMES: Dict[str, Tuple[str, ...]] = {
+    "mail": ("postmaster", "abuse"),
+    "dns": ("hostmaster",),
+    "http": ("webmaster", "www"),
+    "network": ("noc", "security"),
+    "news": ("news", "usenet"),
+    "ftp": ("ftp",),
+    "uucp": ("uucp",),
+    "business": ("info", "marketing", "sales", "support"),
+}
+
+LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)$")
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LOCAL_PART = re.compile(r"%s(?:\.%s)*$" % (ATOM, ATOM))
+ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*$")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at most 63 to a label, 253 in all)"
+A_TARGET = "the name of an account or alias of this host, or an address (name@domain)"
+
+
+class BadInput(ValueError):
+    """One or more mistakes in the variables; ``errors`` holds a sentence for each."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = list(errors)
+
+
+class Collector:
+    """Gathers mistakes, so that a user sees all of them at once."""
+
+    def __init__(self) -> None:
+        self.errors: List[str] = []
+
+    def add(self, variable: str, value: Any, allowed: str) -> None:
+        self.errors.append("%s: %r is not allowed here; allowed: %s." % (variable, value, allowed))
+
+    def typed(self, variable: str, value: Any, kind: type, allowed: str) -> Any:
+        """The value where it has the type, else an empty one and a mistake noted."""
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return value
+        self.add(variable, value, allowed)
+        return kind()
+
+    def no_control(self, variable: str, value: Any) -> None:
+        """A line break or control character may stand in no value, however deep."""
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                self.no_control(variable, key)
+                self.no_control("%s[%r]" % (variable, key), inner)
+        elif isinstance(value, (list, tuple)):
+            for index, inner in enumerate(value):
+                self.no_control("%s[%d]" % (variable, index), inner)
+        elif isinstance(value, str) and CONTROL.search(value):
+            self.add(variable, value, "text without line breaks and control characters")
+
+    def domain(self, variable: str, value: Any) -> str:
+        """A domain as A-labels in lower case; one given raw in another script is converted (IDNA)."""
+        try:
+            if not isinstance(value, str):
+                raise ValueError("not a string")
+            name = value.encode("idna").decode("ascii").lower() if not value.isascii() else value.lower()
+        except (ValueError, UnicodeError):
+            self.add(variable, value, A_DOMAIN)
+            return ""
+        labels = name.split(".")
+        if len(labels) < 2 or len(name) > 253 or not all(map(LABEL.match, labels)) or labels[-1].isdigit():
+            self.add(variable, value, A_DOMAIN)
+            return ""
+        return name
+
+    def target(self, variable: str, value: Any) -> str:
+        """An account's name as it is, an address with its domain in lower case."""
+        if not isinstance(value, str):
+            self.add(variable, value, A_TARGET)
+            return ""
+        local, at, domain = value.rpartition("@")
+        if not at:
+            if not ACCOUNT.match(value):
+                self.add(variable, value, A_TARGET)
+                return ""
+            return value
+        if not LOCAL_PART.match(local) or len(local) > 64:
+            self.add(variable, value, A_TARGET)
+            return ""
+        domain = self.domain(variable, domain)
+        return domain and "%s@%s" % (local, domain)
+
+    def targets(self, variable: str, value: Any) -> List[str]:
+        """One target or a list of them; an empty list is a mistake, for it would lead nowhere."""
+        values = value if isinstance(value, list) else [value]
+        if not values or value in ("", None):
+            self.add(variable, value, A_TARGET + ", or a list of them")
+            return []
+        found = [self.target(variable, item) for item in values]
+        return [item for item in found if item]
+
+    def local_part(self, variable: str, value: Any) -> str:
+        if not isinstance(value, str) or not LOCAL_PART.match(value) or len(value) > 64:
+            self.add(variable, value, "the local part of an address, at most 64 characters")
+            return ""
+        return value.lower()
+
+    def network(self, variable: str, value: Any) -> str:
+        try:
+            return str(ipaddress.ip_network(value))
+        except (ValueError, TypeError):
+            self.add(variable, value, "an IPv4 or IPv6 address or network (192.0.2.0/24, 2001:db8::/32)")
+            return ""
+
+    def listen(self, variable: str, value: Any) -> str:
+        if value in ("all", "loopback"):
+            return str(value)
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            self.add(variable, value, "all, loopback, or addresses of this host")
+            return ""
+
+    def next_hop(self, variable: str, value: Any) -> str:
+        """``host``, ``host:port`` or an address (IPv6 in brackets), as ``[host]:port`` with brackets."""
+        allowed = "the primary's host name or address, with :port where it is not 25"
+        found = re.match(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?$", value) if isinstance(value, str) else None
+        if not found or not 0 < int(found.group(3) or 25) < 65536:
+            self.add(variable, value, allowed)
+            return ""
+        host = found.group(1) or found.group(2)
+        try:
+            host = str(ipaddress.ip_address(host))
+            host = "IPv6:" + host if ":" in host else host
+        except ValueError:
+            host = self.domain(variable, host)
+        return host and "[%s]%s" % (host, ":" + found.group(3) if found.group(3) not in (None, "25") else "")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The variables' names, as the user wrote them."""
+
+    hostname: str = "mta_hostname"
+    domains: str = "mta_domains"
+    virtual: str = "mta_virtual_domains"
+    relay: str = "mta_relay_domains"
+    listen: str = "mta_listen"
+    trusted: str = "mta_trusted_networks"
+    postmaster: str = "mta_postmaster"
+    settings: str = "mta_extra_settings"
+    services: str = "role_addresses_services"
+    targets: str = "role_addresses_targets"
+    overrides: str = "role_addresses_domains"
+
+
+NAMES = Names()
+
+
+def build(variables: Mapping[str, Any]) -> Dict[str, Any]:
+    """The model of a mail host from its variables, by their names as in ``Names``; raises ``BadInput``.
+
+    ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
+    no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
+    ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``, ``trusted``,
+    ``settings``; ``domains`` (all that the host serves, in the order in which they were given).
+    """
+    note = Collector()
+    for variable, value in variables.items():
+        note.no_control(variable, value)
+    if note.errors:
+        raise BadInput(note.errors)
+
+    get = variables.get
+    hostname = note.domain(NAMES.hostname, get(NAMES.hostname))
+    local = [note.domain(NAMES.domains, item) for item in _list(note, NAMES.domains, get(NAMES.domains, []))]
+    virtual = _virtual(note, get(NAMES.virtual, {}))
+    relay = _relay(note, get(NAMES.relay, {}), hostname)
+    _disjoint(note, {NAMES.domains: [*local, hostname], NAMES.virtual: virtual, NAMES.relay: relay})
+
+    services = _list(note, NAMES.services, get(NAMES.services, ["mail"]))
+    for service in services:
+        if str(service) not in ROLE_NAMES:
+            note.add(NAMES.services, service, "a list of " + ", ".join(ROLE_NAMES))
+    roles = _unique(name for service in ("mail", *services) for name in ROLE_NAMES.get(str(service), ()))
+    aliases = _aliases(note, roles, get(NAMES.postmaster), get(NAMES.targets, {}))
+    overrides = _overrides(note, get(NAMES.overrides, {}), [hostname, *local, *virtual, *relay])
+
+    model = {
+        "hostname": hostname,
+        "local": _unique([hostname, *local]),
+        "virtual": list(virtual),
+        "relay": relay,
+        "domains": _unique([*local, *virtual, hostname, *relay]),
+        "roles": roles,
+        "aliases": aliases,
+        "rows": _rows(virtual, overrides, aliases, hostname),
+        "names": _names(aliases, virtual, overrides, hostname, local),
+        "listen": [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, get(NAMES.listen, ["all"]))],
+        "trusted": [
+            note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))
+        ],
+        "settings": _settings(note, get(NAMES.settings, {})),
+    }
+    if not note.errors:
+        _no_loops(note, model)
+    if note.errors:
+        raise BadInput(note.errors)
+    return model
+
+
+def _list(note: Collector, variable: str, value: Any) -> List[Any]:
+    found: List[Any] = note.typed(variable, value, list, "a list")
+    return found
+
+
+def _dict(note: Collector, variable: str, value: Any, allowed: str) -> Dict[Any, Any]:
+    found: Dict[Any, Any] = note.typed(variable, value, dict, allowed)
+    return found
+
+
+def _unique(items: Iterable[str]) -> List[str]:
+    return list(dict.fromkeys(item for item in items if item))
+
+
+def _virtual(note: Collector, value: Any) -> Dict[str, Dict[str, List[str]]]:
+    found = {}
+    for name, addresses in _dict(note, NAMES.virtual, value, "a dictionary of domains").items():
+        variable = "%s[%r]" % (NAMES.virtual, name)
+        listed = _dict(note, variable, addresses or {}, "a dictionary of local parts, each with its targets")
+        found[note.domain(NAMES.virtual, name)] = {
+            note.local_part(variable, local): note.targets("%s[%r]" % (variable, local), targets)
+            for local, targets in listed.items()
+        }
+    return found
+
+
+def _relay(note: Collector, value: Any, hostname: str) -> Dict[str, str]:
+    found = {}
+    for name, primary in _dict(note, NAMES.relay, value, "a dictionary of domains, each with its primary").items():
+        variable = "%s[%r]" % (NAMES.relay, name)
+        next_hop = note.next_hop(variable, primary)
+        if next_hop == "[%s]" % hostname:
+            note.add(variable, primary, "the primary mail host of the domain, which is another host")
+        found[note.domain(NAMES.relay, name)] = next_hop
+    return found
+
+
+def _disjoint(note: Collector, served: Mapping[str, Iterable[str]]) -> None:
+    seen: Dict[str, str] = {}
+    for variable, domains in served.items():
+        for domain in filter(None, domains):
+            if seen.setdefault(domain, variable) != variable:
+                note.add(variable, domain, "a domain that does not stand in %s as well" % seen[domain])
+
+
+def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: Any) -> Dict[str, List[str]]:
+    """What the aliases table says: postmaster is the named person, every other role is postmaster's.
+
+    A person who *is* the account called postmaster has no entry: it would lead to itself.
+    """
+    wanted = {name: ["postmaster"] for name in roles}
+    wanted["postmaster"] = note.targets(NAMES.postmaster, postmaster)
+    for name, value in _dict(note, NAMES.targets, targets, "a dictionary of names, each with its targets").items():
+        variable = "%s[%r]" % (NAMES.targets, name)
+        if name == "postmaster":
+            note.add(variable, value, "any name but postmaster, whose target is %s" % NAMES.postmaster)
+        wanted[note.local_part(variable, name)] = note.targets(variable, value)
+    return {name: [] if found == [name] else found for name, found in wanted.items() if name}
+
+
+def _overrides(note: Collector, value: Any, served: Sequence[str]) -> Dict[str, Dict[str, List[str]]]:
+    found = {}
+    for name, addresses in _dict(note, NAMES.overrides, value, "a dictionary of domains").items():
+        variable = "%s[%r]" % (NAMES.overrides, name)
+        domain = note.domain(NAMES.overrides, name)
+        if domain and domain not in served:
+            note.add(NAMES.overrides, name, "a domain that this host serves (%s)" % ", ".join(filter(None, served)))
+        listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
+        found[domain] = {
+            note.local_part(variable, local): note.targets("%s[%r]" % (variable, local), targets)
+            for local, targets in listed.items()
+        }
+    return found
+
+
+def _rows(
+    virtual: Mapping[str, Mapping[str, List[str]]],
+    overrides: Mapping[str, Mapping[str, List[str]]],
+    aliases: Mapping[str, List[str]],
+    hostname: str,
+) -> Dict[str, List[str]]:
+    """Address to targets, all qualified: role addresses at every virtual domain, what is listed, the overrides."""
+    rows = {"%s@%s" % (role, domain): [role] for domain in virtual for role in aliases}
+    for listed in (virtual, overrides):
+        for domain, addresses in listed.items():
+            rows.update({"%s@%s" % (name, domain): targets for name, targets in addresses.items()})
+    return {
+        address: [target if "@" in target else "%s@%s" % (target, hostname) for target in targets]
+        for address, targets in rows.items()
+    }
+
+
+def _names(
+    aliases: Mapping[str, List[str]],
+    virtual: Mapping[str, Mapping[str, List[str]]],
+    overrides: Mapping[str, Mapping[str, List[str]]],
+    hostname: str,
+    local: Sequence[str],
+) -> Dict[str, str]:
+    """The local names that must exist on the host, each with the variable that wants it."""
+    wanted: List[Tuple[str, str]] = []
+    for name, targets in aliases.items():
+        variable = NAMES.postmaster if name == "postmaster" else NAMES.targets
+        wanted += [(target, variable) for target in targets or [name]]
+    for variable, listed in ((NAMES.virtual, virtual), (NAMES.overrides, overrides)):
+        wanted += [(target, variable) for rows in listed.values() for targets in rows.values() for target in targets]
+    here = [hostname, *local]
+    found: Dict[str, str] = {}
+    for target, variable in wanted:
+        name, dummy, domain = target.partition("@")
+        if (not domain or domain in here) and not aliases.get(name.lower()):
+            found.setdefault(name, variable)
+    return found
+
+
+def _settings(note: Collector, value: Any) -> Dict[str, Any]:
+    found = _dict(note, NAMES.settings, value, "a dictionary of native settings")
+    for name, setting in found.items():
+        if not isinstance(name, str) or not SETTING.match(name):
+            note.add(NAMES.settings, name, "the name of a native setting (letters, digits, '_', '.' and '-')")
+        elif not isinstance(setting, (str, int, float, bool)):
+            note.add("%s[%r]" % (NAMES.settings, name), setting, "a string, a number or a boolean")
+    return found
+
+
+def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:
+    """An alias must not lead back to itself, through the aliases or through the virtual domains."""
+
+    def key(target: str) -> str:
+        name, dummy, domain = target.partition("@")
+        if target.lower() in model["rows"] or (domain and domain not in model["local"]):
+            return target.lower()
+        return name.lower()
+
+    graph = {name: [key(target) for target in targets] for name, targets in model["aliases"].items()}
+    graph.update({address: [key(target) for target in targets] for address, targets in model["rows"].items()})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        note.errors.append(
+            "%s, %s, %s and %s together make a loop: %s; allowed: aliases that end at an account or elsewhere."
+            % (NAMES.postmaster, NAMES.targets, NAMES.virtual, NAMES.overrides, " -> ".join(reversed(error.args[1])))
+        )

@@ -1,0 +1,220 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof: what was resolved, what the server answered and what was found, added up for each domain. Pure.
+
+Everything comes in as data or as a function, so that each of the three layers can be made on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+
+from .requirements import ACCEPTS, LANDS, RESOLVES
+from .verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, add_up, weigh
+
+BARE = "(no domain)"
+PROVEN = ("mailbox", "file", "remote")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A domain that is served, or the bare form, or an address literal. ``kind``: local, virtual, relay, bare, literal."""
+
+    name: str
+    kind: str
+
+    def address(self, local_part: str) -> str:
+        return local_part if self.kind == "bare" else "%s@%s" % (local_part, self.name)
+
+    @property
+    def domain(self) -> str:
+        """How a check or message names this place."""
+        return "" if self.kind == "bare" else self.name
+
+
+@dataclass(frozen=True)
+class Found:
+    """How often a token is in a mailbox, and how long that took, in seconds."""
+
+    count: int
+    seconds: float
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class HandedOn:
+    """What became of a message that left for another host, or did not arrive: ``state`` and the MTA's words.
+
+    ``state`` is sent, deferred, bounced, queued or unknown.
+    """
+
+    state: str
+    text: str
+
+
+def places(domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[str]) -> List[Place]:
+    """What is proven, in the order in which a person expects it; a domain that is not served has the kind ``none``."""
+    return [
+        *(Place(name, kinds.get(name, "none")) for name in domains),
+        *(Place(literal, "literal") for literal in literals),
+        Place(BARE, "bare"),
+    ]
+
+
+def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mapping[str, Any]]) -> Dict[str, Any]:
+    """The expansions of postmaster and of the other role addresses at one place."""
+    expansions = [dict(resolve(place.address(role))) for role in ("postmaster", *roles)]
+    first, others = expansions[0], expansions[1:]
+    if place.kind == "none":
+        problem = {
+            "id": "R3",
+            "verdict": FAIL,
+            "message": "the MTA does not serve %s" % place.name,
+            "where": "",
+            "remedy": "add it to the domains of the MTA, or leave it out of the proof",
+        }
+        first.update(verdict=FAIL, problems=[problem, *first["problems"]])
+    for other in others:
+        if other["verdict"] == FAIL:
+            reasons = "; ".join(problem["message"] for problem in other["problems"])
+            problem = {
+                "id": "R11",
+                "verdict": FAIL,
+                "message": "%s does not reach a person: %s" % (other["address"], reasons),
+                "where": "",
+                "remedy": "",
+            }
+            other.update(problems=[*other["problems"], problem], verdict=weigh("R11", FAIL))
+    return {"verdict": add_up(item["verdict"] for item in expansions), "addresses": expansions}
+
+
+def accepts(place: Place, checks: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+    """The checks that asked about one place."""
+    mine = [dict(check) for check in checks if check["domain"] == place.domain]
+    return {"verdict": add_up(weigh(check["id"], check["verdict"]) for check in mine), "checks": mine}
+
+
+def lands(
+    place: Place,
+    messages: Iterable[Mapping[str, Any]],
+    expansion: Callable[[str], Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, Found]],
+    handed_on: Callable[[Mapping[str, Any]], HandedOn],
+) -> Dict[str, Any]:
+    """Row D1 for every token message to one place; ``found`` is by token and then by mailbox."""
+    judged = []
+    for message in messages:
+        if message["domain"] == place.domain:
+            ends = expansion(place.address(role_of(message["recipient"])))["destinations"]
+            judged.append(_judge(message, ends, found.get(message["token"], {}), handed_on))
+    return {"verdict": add_up(item["verdict"] for item in judged), "messages": judged}
+
+
+def role_of(recipient: str) -> str:
+    """The local part behind any form of an address: quoted, escaped, in capitals, with a source route."""
+    path = recipient.strip("<>")
+    mailbox = path.partition(":")[2] if path.startswith("@") else path
+    return mailbox.split("@")[0].replace("\\", "").strip('"').lower()
+
+
+def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> List[str]:
+    """Every file or Maildir in which a message may have to be found."""
+    ends = (end for expansion in expansions for end in expansion["destinations"])
+    return list(dict.fromkeys(end["value"] for end in ends if end["kind"] in ("mailbox", "file")))
+
+
+def _judge(
+    message: Mapping[str, Any],
+    ends: Sequence[Mapping[str, Any]],
+    found: Mapping[str, Found],
+    handed_on: Callable[[Mapping[str, Any]], HandedOn],
+) -> Dict[str, Any]:
+    boxes = [end["value"] for end in ends if end["kind"] in ("mailbox", "file")]
+    hits = {box: found[box] for box in boxes if box in found}
+    verdicts, words = [], []
+    if not 200 <= message["code"] < 300:
+        verdicts.append(FAIL if message["code"] >= 500 else INCONCLUSIVE)
+        words.append("not accepted: %s %s" % (message["code"] or "", message["text"]))
+    else:
+        for box in boxes:
+            count = hits[box].count if box in hits else 0
+            if count == 1:
+                verdicts.append(PASS)
+            elif count:
+                verdicts.append(FAIL)
+                words.append("%d times in %s" % (count, box))
+            else:
+                fate = handed_on(message)
+                verdicts.append(INCONCLUSIVE if fate.state in ("deferred", "queued") else FAIL)
+                words.append("not in %s: %s" % (box, fate.text or fate.state))
+        if any(end["kind"] == "remote" for end in ends):
+            fate = handed_on(message)
+            verdicts.append({"sent": PASS, "bounced": FAIL}.get(fate.state, INCONCLUSIVE))
+            words.append("%s: %s" % (fate.state, fate.text))
+        if any(end["kind"] == "pipe" for end in ends):
+            verdicts.append(INCONCLUSIVE)
+            words.append("handed to a program, where it cannot be found again")
+        if not any(end["kind"] in (*PROVEN, "pipe") for end in ends):
+            verdicts.append(FAIL)
+            words.append("accepted, and there is no mailbox at the end: %s" % handed_on(message).text)
+    return {
+        "id": "D1",
+        "verdict": add_up(verdicts),
+        "token": message["token"],
+        "recipient": message["recipient"],
+        "message": "; ".join(words),
+        "mailboxes": sorted(hits),
+        "count": sum(hit.count for hit in hits.values()),
+        "seconds": max((hit.seconds for hit in hits.values()), default=None),
+    }
+
+
+def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """One domain's verdict and evidence; a layer that was not asked for is ``skipped``."""
+    parts = {layer: dict(layers.get(layer, {"verdict": SKIPPED})) for layer in (RESOLVES, ACCEPTS, LANDS)}
+    verdict = add_up(part["verdict"] for part in parts.values())
+    return {"domain": place.name, "kind": place.kind, "verdict": verdict, **parts}
+
+
+def findings(domains: Iterable[Mapping[str, Any]]) -> List[str]:
+    """A line for everything that is not in order, for the person who has to mend it."""
+    lines: Dict[str, None] = {}
+    for domain in domains:
+        for expansion in domain["resolves"].get("addresses", []):
+            for problem in expansion["problems"]:
+                lines.setdefault(_finding(problem["id"], problem["verdict"], expansion["address"], problem))
+        for check in domain["accepts"].get("checks", []):
+            if check["verdict"] not in (PASS, SKIPPED):
+                words = dict(check, where="%s -> %s %s" % (check["command"], check["code"] or "", check["text"]))
+                lines.setdefault(_finding(check["id"], check["verdict"], check["address"], words))
+        for message in domain["lands"].get("messages", []):
+            if message["verdict"] not in (PASS, SKIPPED):
+                lines.setdefault(_finding("D1", message["verdict"], message["recipient"], message))
+    return list(lines)
+
+
+def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> str:
+    text = "%s %s: %s: %s" % (row, verdict, address, words["message"])
+    if words.get("where"):
+        text += " (%s)" % words["where"]
+    return text + (". To mend it: %s" % words["remedy"] if words.get("remedy") else "")
+
+
+def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) -> str:
+    """One sentence that a person can act on."""
+    view = "" if stranger else " (seen from the host itself, which is not a stranger's view)"
+    passed = [domain["domain"] for domain in domains if domain["verdict"] in (PASS, "warn")]
+    rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, "warn")]
+    if not rest:
+        noted = ", with something to look at" if verdict != PASS else ""
+        return "Mail for postmaster reaches a person at all of %s%s%s." % (", ".join(passed), noted, view)
+    first: Optional[str] = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), None)
+    return "Mail for postmaster is not proven at %s%s%s" % (
+        ", ".join(rest),
+        view,
+        "; first of what was found: %s" % first if first else ".",
+    )
+
+

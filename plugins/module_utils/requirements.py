@@ -1,0 +1,69 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of requirements: one row a check, its source and its level.
+
+Pure data. Every finding of this collection carries the id of a row of this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict
+
+MUST, SHOULD, MAY, POLICY = "MUST", "SHOULD", "MAY", "policy"
+RESOLVES, ACCEPTS, LANDS = "resolves", "accepts", "lands"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One row of the catalogue.
+
+    ``layer`` is where the check is made, ``source`` the section that asks for it (of RFC 5321 unless another
+    RFC is named), ``level`` how strongly, ``title`` what it asks for, in one line. ``weight`` is what a ``fail``
+    of this check means for the domain: a MUST or a policy that is broken fails it, anything weaker warns.
+    """
+
+    id: str
+    layer: str
+    source: str
+    level: str
+    title: str
+    weight: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.weight:
+            object.__setattr__(self, "weight", "fail" if self.level in (MUST, POLICY) else "warn")
+
+
+REQUIREMENTS: Dict[str, Requirement] = {
+    row.id: row
+    for row in (
+        Requirement("A1", ACCEPTS, "RFC 5321 4.5.1", MUST, "postmaster at every domain served is accepted"),
+        Requirement("A2", ACCEPTS, "RFC 5321 2.3.5, 4.1.1.3", MUST, "postmaster without a domain is accepted"),
+        Requirement("A3", ACCEPTS, "RFC 5321 4.1.1.3", MUST, "postmaster is accepted in any letter case"),
+        Requirement("A4", ACCEPTS, "RFC 5321 4.1.2", MUST, "postmaster is accepted as a quoted string"),
+        Requirement("A5", ACCEPTS, "RFC 5321 4.1.1.3, 3.6.1, C", MUST, "a source route is parsed"),
+        Requirement("A6", ACCEPTS, "RFC 1123 5.2.9", MUST, "mail from the null sender is accepted"),
+        Requirement("A7", ACCEPTS, "RFC 2505 2.6.2", MUST, "a sender in the domain itself is accepted"),
+        Requirement("A12", ACCEPTS, "RFC 1123 5.2.17", MUST, "postmaster at the address literal is accepted"),
+        Requirement("A14", ACCEPTS, "RFC 3207 4", MUST, "port 25 asks for neither STARTTLS nor EHLO"),
+        Requirement("A16", ACCEPTS, "RFC 5321 3.5", SHOULD, "VRFY postmaster is answered"),
+        Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),
+        Requirement("N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "another name without a domain is refused"),
+        Requirement("N3", ACCEPTS, "control", POLICY, "a name that does not exist is refused", "warn"),
+        Requirement("E1", ACCEPTS, "RFC 5321 3.1, RFC 7504 3", MUST, "a closed host answers 554 or 521, and keeps to it"),
+        Requirement("R1", RESOLVES, "RFC 5321 6.3", MUST, "no alias loop"),
+        Requirement("R2", RESOLVES, "RFC 822 6.3", POLICY, "no alias that leads only to itself, or to nothing"),
+        Requirement("R3", RESOLVES, "RFC 5321 6.1", POLICY, "the chain ends at an account that exists"),
+        Requirement("R4", RESOLVES, "RFC 5321 6.1, 6.2", POLICY, "the mail is not thrown away"),
+        Requirement("R5", RESOLVES, "RFC 822 6.3", POLICY, "the mail reaches a mailbox and not a program"),
+        Requirement("R6", RESOLVES, "RFC 822 6.3", POLICY, "the account belongs to a person"),
+        Requirement("R7", RESOLVES, "RFC 822 6.3", POLICY, "mail for root is sent on to a person"),
+        Requirement("R8", RESOLVES, "RFC 5321 3.9.1", POLICY, "an address off this host is accepted there"),
+        Requirement("R9", RESOLVES, "policy", POLICY, "an included list can be read, and written only by its owner"),
+        Requirement("R10", RESOLVES, "policy", POLICY, "the table in use says what its source says"),
+        Requirement("R11", RESOLVES, "RFC 2142 1, 4, 5", SHOULD, "the other role addresses reach a person too"),
+        Requirement("D1", LANDS, "RFC 5321 6.1", MUST, "a message with a fresh token is in the mailbox, once"),
+    )
+}

@@ -1,0 +1,35 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place where the program meets Ansible: results become ``exit_json``, exceptions ``fail_json``."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+class UserError(Exception):
+    """Something that the user can mend; its text says what and how. ``result`` is returned beside it."""
+
+    def __init__(self, message: str, **result: Any) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def run(main: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: Any) -> None:
+    """Run ``main(params, check_mode)`` as the body of a module and return its dict; ``spec`` goes to AnsibleModule.
+
+    A ``failed`` key in the returned dict makes the task fail with the whole evidence in the result.
+    """
+    module = AnsibleModule(**spec)
+    try:
+        result = main(module.params, module.check_mode)
+    except UserError as error:
+        module.fail_json(msg=str(error), **error.result)
+    except OSError as error:
+        module.fail_json(msg="%s: %s" % (error.filename or "system", error.strerror or error))
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**{"changed": False, **result})

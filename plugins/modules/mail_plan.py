@@ -1,0 +1,131 @@
+#!/usr/bin/python
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name: it runs on the controller and touches no host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_plan
+short_description: Check the variables of a mail host and work out its model
+version_added: 0.1.0
+description:
+  - Runs on the controller and never connects to the host.
+  - Checks everything that can be known without the host, names every mistake at once (the variable, the value, what is
+    allowed), and returns the model that the backends' templates are written from.
+  - Domains that are given in another script are converted to A-labels (RFC 5891).
+author: The mailops.postmaster contributors (@mailops)
+extends_documentation_fragment: mailops.postmaster.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing, in check mode or out of it.
+  diff_mode:
+    support: none
+options:
+  mta_hostname:
+    description: The host's own name, with its domain.
+    type: str
+    required: true
+  mta_domains:
+    description: Domains whose local parts are accounts or aliases of this host.
+    type: list
+    elements: str
+  mta_virtual_domains:
+    description: Domains of which only the listed addresses exist. Local part to target, or to a list of targets.
+    type: dict
+  mta_relay_domains:
+    description: Domains that are accepted and passed on. Domain to primary, as C(host), C(host:port) or an address.
+    type: dict
+  mta_listen:
+    description: V(all), V(loopback), or addresses of the host.
+    type: list
+    elements: str
+    default: [all]
+  mta_trusted_networks:
+    description: Networks whose hosts may send mail to anywhere.
+    type: list
+    elements: str
+  mta_postmaster:
+    description: Who reads the mail for postmaster. An account of the host, an address, or a list of them.
+    type: raw
+    required: true
+  mta_extra_settings:
+    description: Native settings of the backend, passed through as they are.
+    type: dict
+  role_addresses_services:
+    description: The services that the host offers; each brings its names from RFC 2142.
+    type: list
+    elements: str
+    choices: [mail, dns, http, network, news, ftp, uucp, business]
+    default: [mail]
+  role_addresses_targets:
+    description: Other targets for single role addresses. Name to target, or to a list of targets.
+    type: dict
+  role_addresses_domains:
+    description: Role addresses that lead elsewhere at one domain. Domain to name to target or targets.
+    type: dict
+"""
+
+EXAMPLES = r"""
+- name: Work out the model of a mail host
+  mailops.postmaster.mail_plan:
+    mta_hostname: mx1.example.org
+    mta_domains: [example.org]
+    mta_virtual_domains:
+      example.net:
+        sales: [alice, bob@elsewhere.example]
+    mta_postmaster: alice
+  register: role_addresses_plan
+"""
+
+RETURN = r"""
+plan:
+  description: The model.
+  returned: success
+  type: dict
+  contains:
+    hostname:
+      description: The host's own name.
+      type: str
+    local:
+      description: The domains whose local parts are accounts or aliases, the host's own name first.
+      type: list
+      elements: str
+    virtual:
+      description: The domains of which only the listed addresses exist.
+      type: list
+      elements: str
+    relay:
+      description: Domain to next hop, as C([host]) or C([host]:port).
+      type: dict
+    domains:
+      description: All domains that the host serves.
+      type: list
+      elements: str
+    roles:
+      description: The role addresses (RFC 2142) that the host answers.
+      type: list
+      elements: str
+    aliases:
+      description: Name to list of targets. An empty list where no such entry may be.
+      type: dict
+    rows:
+      description: Address to list of addresses, for the virtual domains and for overrides.
+      type: dict
+    names:
+      description: The accounts or aliases that must exist on the host, each with the variable that wants it.
+      type: dict
+    listen:
+      description: V(all), V(loopback), or addresses.
+      type: list
+      elements: str
+    trusted:
+      description: Networks.
+      type: list
+      elements: str
+    settings:
+      description: Native settings.
+      type: dict
+"""

@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""postmaster_check: all three layers in one call on the mail host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postmaster_check
+short_description: Prove that mail for postmaster resolves, is accepted and lands
+version_added: 0.1.0
+description:
+  - Proves for every domain that the MTA of the host serves, for its host name, for its address literals and for
+    C(postmaster) without a domain, that mail for postmaster reaches a person (RFC 5321 section 4.5.1).
+  - It resolves, that is, the address expands through the MTA's own tables to a mailbox that a person reads.
+  - It is accepted, that is, the SMTP server takes it in every form that RFC 5321 knows, and refuses what it must.
+  - It lands, that is, a message with a fresh token is found in that mailbox, once.
+  - The task fails where a domain has the verdict V(fail), unless O(report_only=true); the whole evidence is in the result
+    either way.
+author: The mailops.postmaster contributors (@mailops)
+extends_documentation_fragment: mailops.postmaster.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing on the host but for the token messages, which are not sent in check mode.
+  diff_mode:
+    support: none
+options:
+  domains:
+    description: The domains to prove. Empty for all that the MTA says it serves.
+    type: list
+    elements: str
+    default: []
+  layers:
+    description: Which layers to prove.
+    type: list
+    elements: str
+    choices: [resolves, accepts, lands]
+    default: [resolves, accepts, lands]
+  send:
+    description: Send the token messages. Without them nothing is shown to land.
+    type: bool
+    default: true
+  send_forms:
+    description:
+      - V(one) sends a message to postmaster at each domain, to the bare form and to the address literal.
+      - V(all) sends one to every form of the address, and to the other role addresses.
+    type: str
+    choices: [one, all]
+    default: one
+  probe:
+    description:
+      - What M(mailops.postmaster.smtp_probe) returned as RV(mailops.postmaster.smtp_probe#module:servers) on another host.
+      - Without it the host probes itself, through its own addresses that are not loopback.
+    type: list
+    elements: dict
+    default: []
+  role_addresses:
+    description: Role addresses besides postmaster that are proven at every domain (RFC 2142).
+    type: list
+    elements: str
+    default: [abuse]
+  allowed_accounts:
+    description: System accounts that a person reads, and that are therefore no warning.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How long to wait for the messages to land, in seconds.
+    type: float
+    default: 30
+  report_only:
+    description: Report a failed proof without failing the task.
+    type: bool
+    default: false
+  mta:
+    description: The MTA to ask. Empty to find out.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Prove all that the mail host serves
+  mailops.postmaster.postmaster_check:
+  become: true
+
+- name: Look at one domain's tables, and send nothing
+  mailops.postmaster.postmaster_check:
+    domains: [example.org]
+    layers: [resolves]
+    report_only: true
+  become: true
+"""
+
+RETURN = r"""
+verdict:
+  description: The verdict of the whole; V(pass), V(fail), V(warn), V(inconclusive), V(exempt) or V(skipped).
+  returned: always
+  type: str
+summary:
+  description: One sentence that a person can act on.
+  returned: always
+  type: str
+findings:
+  description: A line for everything that is not in order; the row's id, its verdict, what is wrong, where, and the cure.
+  returned: always
+  type: list
+  elements: str
+stranger:
+  description: Whether the server was seen from another host.
+  returned: always
+  type: bool
+domains:
+  description: The evidence for each domain, the host name, each address literal, and the form without a domain.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    domain:
+      description: The domain, C([address]) for a literal, or C((no domain)).
+      type: str
+    kind:
+      description: One of V(local), V(virtual), V(relay), V(literal), V(bare), and V(none) where it is not served.
+      type: str
+    verdict:
+      description: The verdict of the domain.
+      type: str
+    resolves:
+      description: Its C(verdict), and C(addresses) as in M(mailops.postmaster.address_resolve).
+      type: dict
+    accepts:
+      description: Its C(verdict), and C(checks) as in M(mailops.postmaster.smtp_probe).
+      type: dict
+    lands:
+      description:
+        - Its C(verdict), and C(messages), each with C(id), C(verdict), C(token), C(recipient), C(message), the
+          C(mailboxes) that it was found in, its C(count) in them, and C(seconds) until it was found.
+      type: dict
+"""

@@ -1,0 +1,105 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents, the data and the code say of one thing is the same."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+UTILS = ROOT / "plugins" / "module_utils"
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+BACKENDS = sorted((ROOT / "roles" / "mta" / "vars" / "backends").glob("*.yml"))
+
+PURE = [
+    "requirements.py",
+    "verdict.py",
+    "mail_plan.py",
+    "proof.py",
+    "report.py",
+    "aliases/table.py",
+    "aliases/expand.py",
+    "smtp/reply.py",
+    "smtp/dialogue.py",
+    "mta/identify.py",
+    "transaction/plan.py",
+    "transaction/journal.py",
+]
+IMPURE_MODULES = {"ansible", "socket", "os", "subprocess", "pathlib", "shutil", "tempfile", "time"}
+
+
+def load(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_file_touches_neither_ansible_nor_the_system(name):
+    assert not IMPURE_MODULES & set(imports(UTILS / name))
+
+
+def test_only_the_runner_imports_ansible_in_module_utils():
+    assert [path.name for path in UTILS.rglob("*.py") if "ansible" in set(imports(path))] == ["runner.py"]
+
+
+def test_only_the_runner_ends_a_module():
+    callers = [path for path in (ROOT / "plugins").rglob("*.py") if re.search(r"\.(exit|fail)_json\(", path.read_text())]
+    assert [path.name for path in callers] == ["runner.py"]
+
+
+def test_only_the_transport_opens_sockets():
+    assert [path.name for path in UTILS.rglob("*.py") if "socket" in set(imports(path))] == ["transport.py"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_s_defaults_are_those_that_its_specification_names(role):
+    options = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    specified = {name: option["default"] for name, option in options.items() if "default" in option}
+    assert specified == load(ROOT / "roles" / role / "defaults" / "main.yml")
+
+
+def test_every_variable_of_mail_plan_is_an_option_of_a_role():
+    documentation = (ROOT / "plugins" / "modules" / "mail_plan.py").read_text(encoding="utf-8")
+    (text,) = re.findall(r'DOCUMENTATION = r"""(.*?)"""', documentation, re.DOTALL)
+    wanted = set(yaml.safe_load(text)["options"])
+    specs = [load(ROOT / "roles" / role / "meta" / "argument_specs.yml") for role in ROLES]
+    assert wanted <= {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
+
+
+def test_the_backends_are_the_choices_of_the_role_and_the_adapters_of_the_program():
+    spec = load(ROOT / "roles" / "mta" / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+    choices = sorted(spec["options"]["mta_backend"]["choices"])
+    assert choices == [path.stem for path in BACKENDS]
+    assert all((UTILS / "mta" / (name + ".py")).is_file() for name in choices)
+
+
+def test_the_backends_share_one_schema():
+    schemas = {path.stem: set(load(path)) for path in BACKENDS}
+    transactions = {path.stem: set(load(path)["mta_backend_transaction"]) for path in BACKENDS}
+    assert len({frozenset(schema) for schema in schemas.values()}) == 1
+    assert len({frozenset(schema) for schema in transactions.values()}) == 1
+
+
+def test_no_role_or_playbook_branches_on_the_backend():
+    files = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
+    assert files
+    assert not [path for path in files if re.search(r"mta_backend\s*(==|!=|in\b)", path.read_text(encoding="utf-8"))]
+
+
+def test_every_module_is_in_the_action_group():
+    modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+    groups = load(ROOT / "meta" / "runtime.yml")["action_groups"]
+    assert sorted(groups["postmaster"]) == modules

@@ -1,0 +1,185 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mail_plan: what is refused, and what model comes out of what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInput, build
+
+GOOD = {"mta_hostname": "mx1.example.org", "mta_domains": ["example.org"], "mta_postmaster": "alice"}
+LONG = ".".join(["a" * 63] * 4)
+
+
+def model(**changes):
+    return build({**GOOD, **changes})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("mta_postmaster", None, "an account or alias of this host"),
+        ("mta_postmaster", "", "an account or alias of this host"),
+        ("mta_postmaster", [], "an account or alias of this host"),
+        ("mta_postmaster", "al ice", "an account or alias of this host"),
+        ("mta_postmaster", "alice@example..org", "two labels"),
+        ("mta_postmaster", "|/bin/cat", "an account or alias of this host"),
+        ("mta_postmaster", 7, "an account or alias of this host"),
+        ("mta_postmaster", "alice\nroot: mallory", "without line breaks"),
+        ("mta_hostname", "mx1", "two labels"),
+        ("mta_hostname", "", "two labels"),
+        ("mta_hostname", None, "two labels"),
+        ("mta_domains", "example.org", "a list"),
+        ("mta_domains", ["example..org"], "two labels"),
+        ("mta_domains", ["exa mple.org"], "two labels"),
+        ("mta_domains", ["_dmarc.example.org"], "two labels"),
+        ("mta_domains", ["-a.example.org"], "two labels"),
+        ("mta_domains", [LONG], "253 in all"),
+        ("mta_domains", ["a" * 64 + ".org"], "at most 63"),
+        ("mta_domains", ["192.0.2.1"], "two labels"),
+        ("mta_domains", [None], "two labels"),
+        ("mta_domains", ["é" * 80 + ".org"], "two labels"),
+        ("mta_virtual_domains", ["example.net"], "a dictionary"),
+        ("mta_virtual_domains", {"example.net": "alice"}, "a dictionary of local parts"),
+        ("mta_virtual_domains", {"example.net": {"sales": []}}, "or a list of them"),
+        ("mta_virtual_domains", {"example.net": {"sa les": "alice"}}, "the local part"),
+        ("mta_virtual_domains", {"example.net": {"sales": "a\x00b"}}, "without line breaks"),
+        ("mta_virtual_domains", {"example.org": {}}, "does not stand in mta_domains"),
+        ("mta_virtual_domains", {"mx1.example.org": {}}, "does not stand in mta_domains"),
+        ("mta_relay_domains", ["example.com"], "a dictionary"),
+        ("mta_relay_domains", {"example.com": "pri mary"}, "two labels"),
+        ("mta_relay_domains", {"example.com": "primary.example.com:99999"}, "host name or address"),
+        ("mta_relay_domains", {"example.com": "mx1.example.org"}, "which is another host"),
+        ("mta_relay_domains", {"example.org": "primary.example.com"}, "does not stand in mta_domains"),
+        ("mta_listen", "all", "a list"),
+        ("mta_listen", ["everywhere"], "all, loopback, or addresses"),
+        ("mta_trusted_networks", ["192.0.2.1/24"], "an IPv4 or IPv6 address or network"),
+        ("mta_extra_settings", {"a b": 1}, "the name of a native setting"),
+        ("mta_extra_settings", {"a": [1]}, "a string, a number or a boolean"),
+        ("mta_extra_settings", {"a": "b\nc = d"}, "without line breaks"),
+        ("role_addresses_services", ["smtp"], "a list of mail, dns"),
+        ("role_addresses_services", "dns", "a list"),
+        ("role_addresses_targets", {"postmaster": "bob"}, "any name but postmaster"),
+        ("role_addresses_domains", {"example.com": {"abuse": "bob"}}, "a domain that this host serves"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(variable, value, named):
+    with pytest.raises(BadInput) as caught:
+        model(**{variable: value})
+    assert len(caught.value.errors) == 1
+    assert caught.value.errors[0].startswith(variable)
+    assert named in caught.value.errors[0]
+
+
+def test_every_mistake_is_named_at_once():
+    with pytest.raises(BadInput) as caught:
+        model(mta_domains="example.org", mta_listen=["x"], mta_postmaster="")
+    assert len(caught.value.errors) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "cycle"),
+    [
+        ({"mta_postmaster": "abuse"}, "abuse"),
+        ({"mta_postmaster": "postmaster@example.org", "mta_domains": ["example.org"]}, "postmaster"),
+        ({"role_addresses_targets": {"abuse": "noc", "noc": "abuse"}}, "noc"),
+        ({"mta_virtual_domains": {"example.net": {"a": "b@example.net", "b": "A@EXAMPLE.net"}}}, "a@example.net"),
+        ({"mta_virtual_domains": {"example.net": {"a": "abuse"}}, "mta_postmaster": "a@example.net"}, "a@example.net"),
+    ],
+)
+def test_a_loop_is_refused_with_the_whole_cycle(changes, cycle):
+    with pytest.raises(BadInput, match="make a loop: .*%s.* -> " % cycle):
+        model(**changes)
+
+
+def test_postmaster_who_is_the_account_of_that_name_has_no_alias():
+    found = model(mta_postmaster="postmaster")
+    assert found["aliases"] == {"postmaster": [], "abuse": ["postmaster"]}
+    assert found["names"] == {"postmaster": "mta_postmaster"}
+
+
+def test_a_domain_in_another_script_is_converted():
+    found = model(mta_domains=["bücher.example"], mta_postmaster="alice@BÜCHER.example")
+    assert found["local"] == ["mx1.example.org", "xn--bcher-kva.example"]
+    assert found["aliases"]["postmaster"] == ["alice@xn--bcher-kva.example"]
+
+
+def test_role_addresses_stand_at_every_virtual_domain_and_not_at_relayed_ones():
+    found = model(
+        mta_virtual_domains={"example.net": {"sales": ["alice", "bob@elsewhere.example"]}},
+        mta_relay_domains={"example.com": "primary.example.com"},
+    )
+    assert found["rows"] == {
+        "postmaster@example.net": ["postmaster@mx1.example.org"],
+        "abuse@example.net": ["abuse@mx1.example.org"],
+        "sales@example.net": ["alice@mx1.example.org", "bob@elsewhere.example"],
+    }
+    assert found["relay"] == {"example.com": "[primary.example.com]"}
+
+
+@pytest.mark.parametrize("domain", ["example.org", "example.net", "example.com", "mx1.example.org"])
+def test_a_role_address_can_lead_elsewhere_at_one_domain(domain):
+    found = model(
+        mta_virtual_domains={"example.net": {}},
+        mta_relay_domains={"example.com": "primary.example.com"},
+        role_addresses_domains={domain: {"postmaster": "bob"}},
+    )
+    assert found["rows"]["postmaster@" + domain] == ["bob@mx1.example.org"]
+    assert found["names"]["bob"] == "role_addresses_domains"
+
+
+def test_services_bring_their_names():
+    found = model(role_addresses_services=["dns", "http"])
+    assert found["roles"] == ["postmaster", "abuse", "hostmaster", "webmaster", "www"]
+    assert found["aliases"]["hostmaster"] == ["postmaster"]
+
+
+@pytest.mark.parametrize(
+    ("primary", "next_hop"),
+    [
+        ("primary.example.com", "[primary.example.com]"),
+        ("primary.example.com:25", "[primary.example.com]"),
+        ("primary.example.com:2525", "[primary.example.com]:2525"),
+        ("[primary.example.com]:2525", "[primary.example.com]:2525"),
+        ("192.0.2.7", "[192.0.2.7]"),
+        ("[2001:db8::7]", "[IPv6:2001:db8::7]"),
+    ],
+)
+def test_a_primary_is_a_host_and_never_looked_up_as_a_domain(primary, next_hop):
+    assert model(mta_relay_domains={"example.com": primary})["relay"] == {"example.com": next_hop}
+
+
+def strings(value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from strings(key)
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.just("example.net"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(variable=st.sampled_from(["mta_hostname", "mta_domains", "mta_virtual_domains", "mta_relay_domains", "mta_listen",
+                                 "mta_trusted_networks", "mta_postmaster", "mta_extra_settings",
+                                 "role_addresses_services", "role_addresses_targets", "role_addresses_domains"]),
+       value=VALUES)  # fmt: skip
+def test_any_value_gives_a_model_without_control_characters_or_a_clear_refusal(variable, value):
+    try:
+        found = model(**{variable: value})
+    except BadInput as error:
+        assert error.errors
+    else:
+        assert not any(ord(character) < 32 or ord(character) == 127 for text in strings(found) for character in text)

@@ -1,0 +1,130 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""proof: how the three layers are judged and add up."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.mailops.postmaster.plugins.module_utils import proof
+from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Found, HandedOn, Place
+
+ORG = Place("example.org", "local")
+BOX = "/var/mail/alice"
+
+
+def expansion(address, verdict="pass", kind="mailbox", value=BOX, problems=()):
+    ends = [{"kind": kind, "value": value}] if kind else []
+    return {"address": address, "verdict": verdict, "destinations": ends, "edges": [], "problems": list(problems)}
+
+
+def message(code=250, text="2.0.0 Ok: queued as 4X", recipient="postmaster@example.org", domain="example.org"):
+    return {"token": "t", "recipient": recipient, "domain": domain, "code": code, "text": text}
+
+
+def landing(found=(), fate=("unknown", ""), kind="mailbox", **sent):
+    hits = {"t": {box: Found(count, 0.1, {}) for box, count in found}}
+    result = proof.lands(
+        ORG,
+        [message(**sent)],
+        lambda address: expansion(address, kind=kind),
+        hits,
+        lambda message: HandedOn(*fate),
+    )
+    return result["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "case"),
+    [
+        ("pass", {"found": [(BOX, 1)]}),
+        ("fail", {"found": [(BOX, 2)]}),
+        ("fail", {"found": []}),
+        ("fail", {"found": [("/var/mail/mallory", 1)]}),
+        ("fail", {"fate": ("bounced", "unknown user")}),
+        ("inconclusive", {"fate": ("deferred", "disk full")}),
+        ("inconclusive", {"fate": ("queued", "")}),
+        ("fail", {"code": 550}),
+        ("inconclusive", {"code": 451}),
+        ("inconclusive", {"code": 0, "text": "no answer"}),
+        ("pass", {"kind": "remote", "fate": ("sent", "250 ok")}),
+        ("inconclusive", {"kind": "remote", "fate": ("deferred", "refused")}),
+        ("inconclusive", {"kind": "remote", "fate": ("unknown", "")}),
+        ("fail", {"kind": "remote", "fate": ("bounced", "550")}),
+        ("inconclusive", {"kind": "pipe"}),
+        ("fail", {"kind": "null"}),
+        ("fail", {"kind": "error"}),
+        ("fail", {"kind": ""}),
+        ("skipped", {"domain": "example.net"}),
+    ],
+)
+def test_a_token_lands_only_when_it_is_found_once_in_the_right_mailbox(verdict, case):
+    assert landing(**case) == verdict
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "postmaster",
+        "<Postmaster>",
+        "PoStMaStEr@example.org",
+        '"postmaster"@example.org',
+        '<"post\\master"@example.org>',
+        "<@x.example:postmaster@example.org>",
+        "postmaster@[192.0.2.1]",
+        "postmaster@[IPv6:2001:db8::1]",
+    ],
+)
+def test_every_form_of_the_address_is_the_same_role(recipient):
+    assert proof.role_of(recipient) == "postmaster"
+
+
+def test_a_broken_role_address_besides_postmaster_only_warns():
+    problem = {"id": "R3", "verdict": "fail", "message": "no account ghost", "where": "", "remedy": ""}
+    broken = {"abuse@example.org": expansion("abuse@example.org", "fail", "error", "ghost", [problem])}
+    result = proof.resolves(ORG, ["abuse"], lambda address: broken.get(address, expansion(address)))
+    assert result["verdict"] == "warn"
+    assert [item["id"] for item in result["addresses"][1]["problems"]] == ["R3", "R11"]
+
+
+def test_a_domain_that_is_not_served_fails():
+    result = proof.resolves(Place("example.net", "none"), [], expansion)
+    assert result["verdict"] == "fail"
+    assert "does not serve example.net" in result["addresses"][0]["problems"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("check_id", "verdict", "whole"),
+    [("A1", "fail", "fail"), ("A16", "fail", "warn"), ("N3", "fail", "warn"), ("A1", "inconclusive", "inconclusive")],
+)
+def test_a_broken_must_fails_the_domain_and_a_broken_should_warns(check_id, verdict, whole):
+    checks = [{"id": "A1", "verdict": "pass", "domain": "example.org"}]
+    checks += [{"id": check_id, "verdict": verdict, "domain": "example.org"}]
+    checks += [{"id": "A1", "verdict": "fail", "domain": "example.net"}]
+    assert proof.accepts(ORG, checks)["verdict"] == whole
+
+
+def test_a_layer_that_was_not_asked_for_does_not_count():
+    result = proof.domain_result(ORG, {"resolves": {"verdict": "pass"}})
+    assert (result["verdict"], result["lands"]["verdict"]) == ("pass", "skipped")
+
+
+def test_no_evidence_at_all_is_no_pass():
+    assert proof.domain_result(ORG, {"accepts": proof.accepts(ORG, [])})["verdict"] == "skipped"
+
+
+def test_the_summary_names_the_first_thing_to_mend():
+    problem = {"id": "R3", "verdict": "fail", "message": "no account ghost", "where": "/etc/aliases:3", "remedy": "mend"}
+    layer = proof.resolves(ORG, [], lambda address: expansion(address, "fail", "error", "ghost", [problem]))
+    domains = [proof.domain_result(ORG, {"resolves": layer})]
+    assert proof.summary("fail", domains, True) == (
+        "Mail for postmaster is not proven at example.org; first of what was found: "
+        "R3 fail: postmaster@example.org: no account ghost (/etc/aliases:3). To mend it: mend"
+    )
+
+
+def test_the_host_s_own_view_is_said_to_be_one():
+    domains = [proof.domain_result(ORG, {"resolves": {"verdict": "pass"}})]
+    assert "not a stranger's view" in proof.summary("pass", domains, False)
+    assert "stranger" not in proof.summary("pass", domains, True)
