@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
-from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInput, build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInputError, build
 
 
 class ActionModule(ActionBase):
@@ -20,10 +19,10 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-        result: Dict[str, Any] = super().run(tmp, task_vars)
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
         try:
             result.update(changed=False, plan=build(self._task.args))
-        except BadInput as error:
+        except BadInputError as error:
             raise AnsibleActionFail(str(error)) from error
         return result

@@ -12,17 +12,16 @@ short_description: A table of what was proven, at the end of a play
 version_added: 0.1.0
 author: The mailops.postmaster contributors (@mailops)
 description:
-  - Prints, for every host on which M(mailops.postmaster.postmaster_check) ran, a line for each domain; what resolves, is
-    accepted and lands, in which mailbox, and after how long.
+  - Prints, for every host on which M(mailops.postmaster.postmaster_check) ran, a line for each domain; what
+    resolves, is accepted and lands, in which mailbox, and after how long.
 requirements:
   - Enable it in C(callbacks_enabled).
 """
 
-from typing import Any, Dict
+from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible.utils.color import stringc
-
 from ansible_collections.mailops.postmaster.plugins.module_utils.report import table
 
 COLOURS = {"pass": "green", "fail": "red", "warn": "yellow", "inconclusive": "yellow"}
@@ -43,9 +42,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: Dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
 
-    def _collect(self, result: Any, **dummy: Any) -> None:
+    def _collect(self, result: Any, **_dummy: Any) -> None:
         if "domains" in result.result and "summary" in result.result:
             self.results[result.host.get_name()] = result.result
 
@@ -53,5 +52,6 @@ class CallbackModule(CallbackBase):
     v2_runner_on_failed = _collect
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
+        del stats
         for line in table(self.results, paint):
             self._display.display(line)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a user's variables to the model that every backend's templates are written from. Pure.
 
-``build`` checks everything that can be known without a host and raises ``BadInput`` with one line for each
+``build`` checks everything that can be known without a host and raises ``BadInputError`` with one line for each
 mistake: the variable, the value, what is allowed. What it returns is plain data: names in lower case, domains as
 A-labels, every address qualified.
 """
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any
 
 # RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
-ROLE_NAMES: Dict[str, Tuple[str, ...]] = {
+ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "mail": ("postmaster", "abuse"),
     "dns": ("hostmaster",),
     "http": ("webmaster", "www"),
@@ -30,7 +31,7 @@ ROLE_NAMES: Dict[str, Tuple[str, ...]] = {
 
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)$")
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-LOCAL_PART = re.compile(r"%s(?:\.%s)*$" % (ATOM, ATOM))
+LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*$")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*$")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -39,7 +40,7 @@ A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at
 A_TARGET = "the name of an account or alias of this host, or an address (name@domain)"
 
 
-class BadInput(ValueError):
+class BadInputError(ValueError):
     """One or more mistakes in the variables; ``errors`` holds a sentence for each."""
 
     def __init__(self, errors: Sequence[str]) -> None:
@@ -51,10 +52,10 @@ class Collector:
     """Gathers mistakes, so that a user sees all of them at once."""
 
     def __init__(self) -> None:
-        self.errors: List[str] = []
+        self.errors: list[str] = []
 
     def add(self, variable: str, value: Any, allowed: str) -> None:
-        self.errors.append("%s: %r is not allowed here; allowed: %s." % (variable, value, allowed))
+        self.errors.append(f"{variable}: {value!r} is not allowed here; allowed: {allowed}.")
 
     def typed(self, variable: str, value: Any, kind: type, allowed: str) -> Any:
         """The value where it has the type, else an empty one and a mistake noted."""
@@ -68,10 +69,10 @@ class Collector:
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 self.no_control(variable, key)
-                self.no_control("%s[%r]" % (variable, key), inner)
+                self.no_control(f"{variable}[{key!r}]", inner)
         elif isinstance(value, (list, tuple)):
             for index, inner in enumerate(value):
-                self.no_control("%s[%d]" % (variable, index), inner)
+                self.no_control(f"{variable}[{index}]", inner)
         elif isinstance(value, str) and CONTROL.search(value):
             self.add(variable, value, "text without line breaks and control characters")
 
@@ -105,9 +106,9 @@ class Collector:
             self.add(variable, value, A_TARGET)
             return ""
         domain = self.domain(variable, domain)
-        return domain and "%s@%s" % (local, domain)
+        return domain and f"{local}@{domain}"
 
-    def targets(self, variable: str, value: Any) -> List[str]:
+    def targets(self, variable: str, value: Any) -> list[str]:
         """One target or a list of them; an empty list is a mistake, for it would lead nowhere."""
         values = value if isinstance(value, list) else [value]
         if not values or value in ("", None):
@@ -151,7 +152,7 @@ class Collector:
             host = "IPv6:" + host if ":" in host else host
         except ValueError:
             host = self.domain(variable, host)
-        return host and "[%s]%s" % (host, ":" + found.group(3) if found.group(3) not in (None, "25") else "")
+        return host and "[{}]{}".format(host, ":" + found.group(3) if found.group(3) not in (None, "25") else "")
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,8 @@ class Names:
 NAMES = Names()
 
 
-def build(variables: Mapping[str, Any]) -> Dict[str, Any]:
-    """The model of a mail host from its variables, by their names as in ``Names``; raises ``BadInput``.
+def build(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of a mail host from its variables, by their names as in ``Names``; raises ``BadInputError``.
 
     ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
@@ -186,7 +187,7 @@ def build(variables: Mapping[str, Any]) -> Dict[str, Any]:
     for variable, value in variables.items():
         note.no_control(variable, value)
     if note.errors:
-        raise BadInput(note.errors)
+        raise BadInputError(note.errors)
 
     get = variables.get
     hostname = note.domain(NAMES.hostname, get(NAMES.hostname))
@@ -214,64 +215,62 @@ def build(variables: Mapping[str, Any]) -> Dict[str, Any]:
         "rows": _rows(virtual, overrides, aliases, hostname),
         "names": _names(aliases, virtual, overrides, hostname, local),
         "listen": [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, get(NAMES.listen, ["all"]))],
-        "trusted": [
-            note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))
-        ],
+        "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
         "settings": _settings(note, get(NAMES.settings, {})),
     }
     if not note.errors:
         _no_loops(note, model)
     if note.errors:
-        raise BadInput(note.errors)
+        raise BadInputError(note.errors)
     return model
 
 
-def _list(note: Collector, variable: str, value: Any) -> List[Any]:
-    found: List[Any] = note.typed(variable, value, list, "a list")
+def _list(note: Collector, variable: str, value: Any) -> list[Any]:
+    found: list[Any] = note.typed(variable, value, list, "a list")
     return found
 
 
-def _dict(note: Collector, variable: str, value: Any, allowed: str) -> Dict[Any, Any]:
-    found: Dict[Any, Any] = note.typed(variable, value, dict, allowed)
+def _dict(note: Collector, variable: str, value: Any, allowed: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = note.typed(variable, value, dict, allowed)
     return found
 
 
-def _unique(items: Iterable[str]) -> List[str]:
+def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(item for item in items if item))
 
 
-def _virtual(note: Collector, value: Any) -> Dict[str, Dict[str, List[str]]]:
+def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
     found = {}
     for name, addresses in _dict(note, NAMES.virtual, value, "a dictionary of domains").items():
-        variable = "%s[%r]" % (NAMES.virtual, name)
+        variable = f"{NAMES.virtual}[{name!r}]"
         listed = _dict(note, variable, addresses or {}, "a dictionary of local parts, each with its targets")
         found[note.domain(NAMES.virtual, name)] = {
-            note.local_part(variable, local): note.targets("%s[%r]" % (variable, local), targets)
+            note.local_part(variable, local): note.targets(f"{variable}[{local!r}]", targets)
             for local, targets in listed.items()
         }
     return found
 
 
-def _relay(note: Collector, value: Any, hostname: str) -> Dict[str, str]:
+def _relay(note: Collector, value: Any, hostname: str) -> dict[str, str]:
     found = {}
     for name, primary in _dict(note, NAMES.relay, value, "a dictionary of domains, each with its primary").items():
-        variable = "%s[%r]" % (NAMES.relay, name)
+        variable = f"{NAMES.relay}[{name!r}]"
         next_hop = note.next_hop(variable, primary)
-        if next_hop == "[%s]" % hostname:
+        if next_hop == f"[{hostname}]":
             note.add(variable, primary, "the primary mail host of the domain, which is another host")
         found[note.domain(NAMES.relay, name)] = next_hop
     return found
 
 
 def _disjoint(note: Collector, served: Mapping[str, Iterable[str]]) -> None:
-    seen: Dict[str, str] = {}
+    seen: dict[str, str] = {}
     for variable, domains in served.items():
         for domain in filter(None, domains):
             if seen.setdefault(domain, variable) != variable:
-                note.add(variable, domain, "a domain that does not stand in %s as well" % seen[domain])
+                note.add(variable, domain, f"a domain that does not stand in {seen[domain]} as well")
 
 
-def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: Any) -> Dict[str, List[str]]:
+def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: Any) -> dict[str, list[str]]:
     """What the aliases table says: postmaster is the named person, every other role is postmaster's.
 
     A person who *is* the account called postmaster has no entry: it would lead to itself.
@@ -279,75 +278,77 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
     wanted = {name: ["postmaster"] for name in roles}
     wanted["postmaster"] = note.targets(NAMES.postmaster, postmaster)
     for name, value in _dict(note, NAMES.targets, targets, "a dictionary of names, each with its targets").items():
-        variable = "%s[%r]" % (NAMES.targets, name)
+        variable = f"{NAMES.targets}[{name!r}]"
         if name == "postmaster":
-            note.add(variable, value, "any name but postmaster, whose target is %s" % NAMES.postmaster)
+            note.add(variable, value, f"any name but postmaster, whose target is {NAMES.postmaster}")
         wanted[note.local_part(variable, name)] = note.targets(variable, value)
     return {name: [] if found == [name] else found for name, found in wanted.items() if name}
 
 
-def _overrides(note: Collector, value: Any, served: Sequence[str]) -> Dict[str, Dict[str, List[str]]]:
+def _overrides(note: Collector, value: Any, served: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     found = {}
     for name, addresses in _dict(note, NAMES.overrides, value, "a dictionary of domains").items():
-        variable = "%s[%r]" % (NAMES.overrides, name)
+        variable = f"{NAMES.overrides}[{name!r}]"
         domain = note.domain(NAMES.overrides, name)
         if domain and domain not in served:
-            note.add(NAMES.overrides, name, "a domain that this host serves (%s)" % ", ".join(filter(None, served)))
+            note.add(
+                NAMES.overrides, name, "a domain that this host serves ({})".format(", ".join(filter(None, served)))
+            )
         listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
         found[domain] = {
-            note.local_part(variable, local): note.targets("%s[%r]" % (variable, local), targets)
+            note.local_part(variable, local): note.targets(f"{variable}[{local!r}]", targets)
             for local, targets in listed.items()
         }
     return found
 
 
 def _rows(
-    virtual: Mapping[str, Mapping[str, List[str]]],
-    overrides: Mapping[str, Mapping[str, List[str]]],
-    aliases: Mapping[str, List[str]],
+    virtual: Mapping[str, Mapping[str, list[str]]],
+    overrides: Mapping[str, Mapping[str, list[str]]],
+    aliases: Mapping[str, list[str]],
     hostname: str,
-) -> Dict[str, List[str]]:
+) -> dict[str, list[str]]:
     """Address to targets, all qualified: role addresses at every virtual domain, what is listed, the overrides."""
-    rows = {"%s@%s" % (role, domain): [role] for domain in virtual for role in aliases}
+    rows = {f"{role}@{domain}": [role] for domain in virtual for role in aliases}
     for listed in (virtual, overrides):
         for domain, addresses in listed.items():
-            rows.update({"%s@%s" % (name, domain): targets for name, targets in addresses.items()})
+            rows.update({f"{name}@{domain}": targets for name, targets in addresses.items()})
     return {
-        address: [target if "@" in target else "%s@%s" % (target, hostname) for target in targets]
+        address: [target if "@" in target else f"{target}@{hostname}" for target in targets]
         for address, targets in rows.items()
     }
 
 
 def _names(
-    aliases: Mapping[str, List[str]],
-    virtual: Mapping[str, Mapping[str, List[str]]],
-    overrides: Mapping[str, Mapping[str, List[str]]],
+    aliases: Mapping[str, list[str]],
+    virtual: Mapping[str, Mapping[str, list[str]]],
+    overrides: Mapping[str, Mapping[str, list[str]]],
     hostname: str,
     local: Sequence[str],
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """The local names that must exist on the host, each with the variable that wants it."""
-    wanted: List[Tuple[str, str]] = []
+    wanted: list[tuple[str, str]] = []
     for name, targets in aliases.items():
         variable = NAMES.postmaster if name == "postmaster" else NAMES.targets
         wanted += [(target, variable) for target in targets or [name]]
     for variable, listed in ((NAMES.virtual, virtual), (NAMES.overrides, overrides)):
         wanted += [(target, variable) for rows in listed.values() for targets in rows.values() for target in targets]
     here = [hostname, *local]
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for target, variable in wanted:
-        name, dummy, domain = target.partition("@")
+        name, _dummy, domain = target.partition("@")
         if (not domain or domain in here) and not aliases.get(name.lower()):
             found.setdefault(name, variable)
     return found
 
 
-def _settings(note: Collector, value: Any) -> Dict[str, Any]:
+def _settings(note: Collector, value: Any) -> dict[str, Any]:
     found = _dict(note, NAMES.settings, value, "a dictionary of native settings")
     for name, setting in found.items():
         if not isinstance(name, str) or not SETTING.match(name):
             note.add(NAMES.settings, name, "the name of a native setting (letters, digits, '_', '.' and '-')")
         elif not isinstance(setting, (str, int, float, bool)):
-            note.add("%s[%r]" % (NAMES.settings, name), setting, "a string, a number or a boolean")
+            note.add(f"{NAMES.settings}[{name!r}]", setting, "a string, a number or a boolean")
     return found
 
 
@@ -355,7 +356,7 @@ def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:
     """An alias must not lead back to itself, through the aliases or through the virtual domains."""
 
     def key(target: str) -> str:
-        name, dummy, domain = target.partition("@")
+        name, _dummy, domain = target.partition("@")
         if target.lower() in model["rows"] or (domain and domain not in model["local"]):
             return target.lower()
         return name.lower()
@@ -366,6 +367,11 @@ def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         note.errors.append(
-            "%s, %s, %s and %s together make a loop: %s; allowed: aliases that end at an account or elsewhere."
-            % (NAMES.postmaster, NAMES.targets, NAMES.virtual, NAMES.overrides, " -> ".join(reversed(error.args[1])))
+            "{}, {}, {} and {} together make a loop: {}; allowed: aliases that end at an account or elsewhere.".format(
+                NAMES.postmaster,
+                NAMES.targets,
+                NAMES.virtual,
+                NAMES.overrides,
+                " -> ".join(reversed(error.args[1])),
+            )
         )

@@ -9,10 +9,13 @@ Everything comes in as data or as a function, so that each of the three layers c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, add_up, weigh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 BARE = "(no domain)"
 PROVEN = ("mailbox", "file", "remote")
@@ -20,13 +23,13 @@ PROVEN = ("mailbox", "file", "remote")
 
 @dataclass(frozen=True)
 class Place:
-    """A domain that is served, or the bare form, or an address literal. ``kind``: local, virtual, relay, bare, literal."""
+    """A domain that is served, the bare form or a literal. ``kind``: local, virtual, relay, bare, literal or none."""
 
     name: str
     kind: str
 
     def address(self, local_part: str) -> str:
-        return local_part if self.kind == "bare" else "%s@%s" % (local_part, self.name)
+        return local_part if self.kind == "bare" else f"{local_part}@{self.name}"
 
     @property
     def domain(self) -> str:
@@ -54,7 +57,7 @@ class HandedOn:
     text: str
 
 
-def places(domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[str]) -> List[Place]:
+def places(domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[str]) -> list[Place]:
     """What is proven, in the order in which a person expects it; a domain that is not served has the kind ``none``."""
     return [
         *(Place(name, kinds.get(name, "none")) for name in domains),
@@ -63,7 +66,7 @@ def places(domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[
     ]
 
 
-def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mapping[str, Any]]) -> Dict[str, Any]:
+def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
     """The expansions of postmaster and of the other role addresses at one place."""
     expansions = [dict(resolve(place.address(role))) for role in ("postmaster", *roles)]
     first, others = expansions[0], expansions[1:]
@@ -71,7 +74,7 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
         problem = {
             "id": "R3",
             "verdict": FAIL,
-            "message": "the MTA does not serve %s" % place.name,
+            "message": f"the MTA does not serve {place.name}",
             "where": "",
             "remedy": "add it to the domains of the MTA, or leave it out of the proof",
         }
@@ -82,7 +85,7 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
             problem = {
                 "id": "R11",
                 "verdict": FAIL,
-                "message": "%s does not reach a person: %s" % (other["address"], reasons),
+                "message": "{} does not reach a person: {}".format(other["address"], reasons),
                 "where": "",
                 "remedy": "",
             }
@@ -90,7 +93,7 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
     return {"verdict": add_up(item["verdict"] for item in expansions), "addresses": expansions}
 
 
-def accepts(place: Place, checks: Iterable[Mapping[str, Any]]) -> Dict[str, Any]:
+def accepts(place: Place, checks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The checks that asked about one place."""
     mine = [dict(check) for check in checks if check["domain"] == place.domain]
     return {"verdict": add_up(weigh(check["id"], check["verdict"]) for check in mine), "checks": mine}
@@ -102,7 +105,7 @@ def lands(
     expansion: Callable[[str], Mapping[str, Any]],
     found: Mapping[str, Mapping[str, Found]],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Row D1 for every token message to one place; ``found`` is by token and then by mailbox."""
     judged = []
     for message in messages:
@@ -119,7 +122,7 @@ def role_of(recipient: str) -> str:
     return mailbox.split("@")[0].replace("\\", "").strip('"').lower()
 
 
-def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> List[str]:
+def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every file or Maildir in which a message may have to be found."""
     ends = (end for expansion in expansions for end in expansion["destinations"])
     return list(dict.fromkeys(end["value"] for end in ends if end["kind"] in ("mailbox", "file")))
@@ -130,13 +133,13 @@ def _judge(
     ends: Sequence[Mapping[str, Any]],
     found: Mapping[str, Found],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     boxes = [end["value"] for end in ends if end["kind"] in ("mailbox", "file")]
     hits = {box: found[box] for box in boxes if box in found}
     verdicts, words = [], []
     if not 200 <= message["code"] < 300:
         verdicts.append(FAIL if message["code"] >= 500 else INCONCLUSIVE)
-        words.append("not accepted: %s %s" % (message["code"] or "", message["text"]))
+        words.append("not accepted: {} {}".format(message["code"] or "", message["text"]))
     else:
         for box in boxes:
             count = hits[box].count if box in hits else 0
@@ -144,21 +147,21 @@ def _judge(
                 verdicts.append(PASS)
             elif count:
                 verdicts.append(FAIL)
-                words.append("%d times in %s" % (count, box))
+                words.append(f"{count} times in {box}")
             else:
                 fate = handed_on(message)
                 verdicts.append(INCONCLUSIVE if fate.state in ("deferred", "queued") else FAIL)
-                words.append("not in %s: %s" % (box, fate.text or fate.state))
+                words.append(f"not in {box}: {fate.text or fate.state}")
         if any(end["kind"] == "remote" for end in ends):
             fate = handed_on(message)
             verdicts.append({"sent": PASS, "bounced": FAIL}.get(fate.state, INCONCLUSIVE))
-            words.append("%s: %s" % (fate.state, fate.text))
+            words.append(f"{fate.state}: {fate.text}")
         if any(end["kind"] == "pipe" for end in ends):
             verdicts.append(INCONCLUSIVE)
             words.append("handed to a program, where it cannot be found again")
         if not any(end["kind"] in (*PROVEN, "pipe") for end in ends):
             verdicts.append(FAIL)
-            words.append("accepted, and there is no mailbox at the end: %s" % handed_on(message).text)
+            words.append(f"accepted, and there is no mailbox at the end: {handed_on(message).text}")
     return {
         "id": "D1",
         "verdict": add_up(verdicts),
@@ -171,23 +174,23 @@ def _judge(
     }
 
 
-def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """One domain's verdict and evidence; a layer that was not asked for is ``skipped``."""
     parts = {layer: dict(layers.get(layer, {"verdict": SKIPPED})) for layer in (RESOLVES, ACCEPTS, LANDS)}
     verdict = add_up(part["verdict"] for part in parts.values())
     return {"domain": place.name, "kind": place.kind, "verdict": verdict, **parts}
 
 
-def findings(domains: Iterable[Mapping[str, Any]]) -> List[str]:
+def findings(domains: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for everything that is not in order, for the person who has to mend it."""
-    lines: Dict[str, None] = {}
+    lines: dict[str, None] = {}
     for domain in domains:
         for expansion in domain["resolves"].get("addresses", []):
             for problem in expansion["problems"]:
                 lines.setdefault(_finding(problem["id"], problem["verdict"], expansion["address"], problem))
         for check in domain["accepts"].get("checks", []):
             if check["verdict"] not in (PASS, SKIPPED):
-                words = dict(check, where="%s -> %s %s" % (check["command"], check["code"] or "", check["text"]))
+                words = dict(check, where="{} -> {} {}".format(check["command"], check["code"] or "", check["text"]))
                 lines.setdefault(_finding(check["id"], check["verdict"], check["address"], words))
         for message in domain["lands"].get("messages", []):
             if message["verdict"] not in (PASS, SKIPPED):
@@ -196,10 +199,10 @@ def findings(domains: Iterable[Mapping[str, Any]]) -> List[str]:
 
 
 def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> str:
-    text = "%s %s: %s: %s" % (row, verdict, address, words["message"])
+    text = "{} {}: {}: {}".format(row, verdict, address, words["message"])
     if words.get("where"):
-        text += " (%s)" % words["where"]
-    return text + (". To mend it: %s" % words["remedy"] if words.get("remedy") else "")
+        text += " ({})".format(words["where"])
+    return text + (". To mend it: {}".format(words["remedy"]) if words.get("remedy") else "")
 
 
 def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) -> str:
@@ -209,12 +212,10 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
     rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, "warn")]
     if not rest:
         noted = ", with something to look at" if verdict != PASS else ""
-        return "Mail for postmaster reaches a person at all of %s%s%s." % (", ".join(passed), noted, view)
-    first: Optional[str] = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), None)
-    return "Mail for postmaster is not proven at %s%s%s" % (
+        return "Mail for postmaster reaches a person at all of {}{}{}.".format(", ".join(passed), noted, view)
+    first: str | None = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), None)
+    return "Mail for postmaster is not proven at {}{}{}".format(
         ", ".join(rest),
         view,
-        "; first of what was found: %s" % first if first else ".",
+        f"; first of what was found: {first}" if first else ".",
     )
-
-

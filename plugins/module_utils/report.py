@@ -5,21 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 HEADINGS = ("", "resolves", "accepts", "lands", "mailbox", "time")
-MARKS = {"pass": "✔", "fail": "✘", "warn": "!", "inconclusive": "?", "exempt": "–", "skipped": "·"}
+MARKS = {"pass": "✔", "fail": "✘", "warn": "!", "inconclusive": "?", "exempt": "-", "skipped": "·"}
 LAYERS = ("resolves", "accepts", "lands")
 
 Paint = Callable[[str, str], str]
 
 
-def plain(text: str, verdict: str) -> str:
+def plain(text: str, _verdict: str) -> str:
     """Paint that adds no colour."""
     return text
 
 
-def table(results: Mapping[str, Mapping[str, Any]], paint: Paint = plain) -> List[str]:
+def table(results: Mapping[str, Mapping[str, Any]], paint: Paint = plain) -> list[str]:
     """Lines for the results of ``postmaster_check``, by host; ``paint(text, verdict)`` may add colour."""
     rows = {host: [_row(domain) for domain in result.get("domains", [])] for host, result in results.items()}
     cells = [HEADINGS, *(row for found in rows.values() for row in found)]
@@ -31,7 +34,7 @@ def table(results: Mapping[str, Mapping[str, Any]], paint: Paint = plain) -> Lis
         lines += ["", _line([host, *HEADINGS[1:]], widths, plain)]
         lines.append("─" * len(lines[-1]))
         lines += [_line(row, widths, paint) for row in found]
-        lines += ["", paint("%s %s" % (_mark(result["verdict"]), result["summary"]), result["verdict"])]
+        lines += ["", paint("{} {}".format(_mark(result["verdict"]), result["summary"]), result["verdict"])]
     return lines
 
 
@@ -44,15 +47,15 @@ def _row(domain: Mapping[str, Any]) -> Sequence[str]:
     seconds = [message["seconds"] for message in lands.get("messages", []) if message.get("seconds") is not None]
     return (
         domain["domain"] + (" (relayed)" if domain.get("kind") == "relay" else ""),
-        *("%s %s" % (_mark(domain[layer]["verdict"]), domain[layer]["verdict"]) for layer in LAYERS),
+        *("{} {}".format(_mark(domain[layer]["verdict"]), domain[layer]["verdict"]) for layer in LAYERS),
         ", ".join(_destinations(domain)),
-        "%.2f s" % max(seconds) if seconds else "",
+        f"{max(seconds):.2f} s" if seconds else "",
     )
 
 
-def _destinations(domain: Mapping[str, Any]) -> List[str]:
+def _destinations(domain: Mapping[str, Any]) -> list[str]:
     """Where mail for postmaster ends, without repetition."""
-    first: Dict[str, Any] = next(iter(domain["resolves"].get("addresses", [])), {})
+    first: dict[str, Any] = next(iter(domain["resolves"].get("addresses", [])), {})
     return list(dict.fromkeys(end["value"] for end in first.get("destinations", [])))
 
 

@@ -9,7 +9,6 @@ Pure data. Every finding of this collection carries the id of a row of this tabl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict
 
 MUST, SHOULD, MAY, POLICY = "MUST", "SHOULD", "MAY", "policy"
 RESOLVES, ACCEPTS, LANDS = "resolves", "accepts", "lands"
@@ -36,7 +35,7 @@ class Requirement:
             object.__setattr__(self, "weight", "fail" if self.level in (MUST, POLICY) else "warn")
 
 
-REQUIREMENTS: Dict[str, Requirement] = {
+REQUIREMENTS: dict[str, Requirement] = {
     row.id: row
     for row in (
         Requirement("A1", ACCEPTS, "RFC 5321 4.5.1", MUST, "postmaster at every domain served is accepted"),
@@ -52,7 +51,13 @@ REQUIREMENTS: Dict[str, Requirement] = {
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),
         Requirement("N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "another name without a domain is refused"),
         Requirement("N3", ACCEPTS, "control", POLICY, "a name that does not exist is refused", "warn"),
-        Requirement("E1", ACCEPTS, "RFC 5321 3.1, RFC 7504 3", MUST, "a closed host answers 554 or 521, and keeps to it"),
+        Requirement(
+            "E1",
+            ACCEPTS,
+            "RFC 5321 3.1, RFC 7504 3",
+            MUST,
+            "a closed host answers 554 or 521, and keeps to it",
+        ),
         Requirement("R1", RESOLVES, "RFC 5321 6.3", MUST, "no alias loop"),
         Requirement("R2", RESOLVES, "RFC 822 6.3", POLICY, "no alias that leads only to itself, or to nothing"),
         Requirement("R3", RESOLVES, "RFC 5321 6.1", POLICY, "the chain ends at an account that exists"),

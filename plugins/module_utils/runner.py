@@ -9,13 +9,7 @@ from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
-
-class UserError(Exception):
-    """Something that the user can mend; its text says what and how. ``result`` is returned beside it."""
-
-    def __init__(self, message: str, **result: Any) -> None:
-        super().__init__(message)
-        self.result = result
+from .errors import UserError as UserError
 
 
 def run(main: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: Any) -> None:

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable
+from typing import TYPE_CHECKING, Any
 
 from .requirements import REQUIREMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PASS, FAIL, WARN, INCONCLUSIVE, EXEMPT, SKIPPED = "pass", "fail", "warn", "inconclusive", "exempt", "skipped"
 
@@ -50,11 +53,11 @@ class Check:
     def weight(self) -> str:
         return weigh(self.id, self.verdict)
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         row = REQUIREMENTS[self.id]
         return {
             "id": self.id,
-            "requirement": "%s (%s)" % (row.title, row.source),
+            "requirement": f"{row.title} ({row.source})",
             "level": row.level,
             "verdict": self.verdict,
             "address": self.address,
@@ -81,7 +84,7 @@ class Problem:
     def weight(self) -> str:
         return weigh(self.id, self.verdict)
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "verdict": self.verdict,

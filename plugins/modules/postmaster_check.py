@@ -16,8 +16,8 @@ description:
   - It resolves, that is, the address expands through the MTA's own tables to a mailbox that a person reads.
   - It is accepted, that is, the SMTP server takes it in every form that RFC 5321 knows, and refuses what it must.
   - It lands, that is, a message with a fresh token is found in that mailbox, once.
-  - The task fails where a domain has the verdict V(fail), unless O(report_only=true); the whole evidence is in the result
-    either way.
+  - The task fails where a domain has the verdict V(fail), unless O(report_only=true); the whole evidence is in the
+    result either way.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
 attributes:
@@ -51,7 +51,8 @@ options:
     default: one
   probe:
     description:
-      - What M(mailops.postmaster.smtp_probe) returned as RV(mailops.postmaster.smtp_probe#module:servers) on another host.
+      - What M(mailops.postmaster.smtp_probe) returned as
+        RV(mailops.postmaster.smtp_probe#module:servers) on another host.
       - Without it the host probes itself, through its own addresses that are not loopback.
     type: list
     elements: dict
@@ -103,7 +104,7 @@ summary:
   returned: always
   type: str
 findings:
-  description: A line for everything that is not in order; the row's id, its verdict, what is wrong, where, and the cure.
+  description: A line for everything that is not in order; the row's id, its verdict, what is wrong, where, the cure.
   returned: always
   type: list
   elements: str

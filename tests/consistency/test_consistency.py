@@ -56,7 +56,9 @@ def test_only_the_runner_imports_ansible_in_module_utils():
 
 
 def test_only_the_runner_ends_a_module():
-    callers = [path for path in (ROOT / "plugins").rglob("*.py") if re.search(r"\.(exit|fail)_json\(", path.read_text())]
+    callers = [
+        path for path in (ROOT / "plugins").rglob("*.py") if re.search(r"\.(exit|fail)_json\(", path.read_text())
+    ]
     assert [path.name for path in callers] == ["runner.py"]
 
 

@@ -1,23 +1,28 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only look at the host: files, accounts, addresses, and what its programs say. Changes nothing."""
+"""The only look at the host: files, accounts, addresses, sockets, and what its programs say. Changes nothing."""
 
 from __future__ import annotations
 
+import glob
 import grp
+import ipaddress
 import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Tuple
+from functools import cached_property
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
+LISTENING = "0A"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class FileStat:
     size: int
     is_dir: bool
     is_file: bool
+    is_link: bool = False
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A TCP socket on which something listens, and the names of the processes that hold it."""
+
+    address: str
+    port: int
+    processes: FrozenSet[str]
 
 
 class Host:
@@ -93,6 +108,15 @@ class Host:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
 
+    def tail(self, path: str, size: int = 1_000_000) -> str:
+        """The last ``size`` bytes of a file as text, and an empty string where there is no such file."""
+        try:
+            with open(path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return _text(file.read())
+        except OSError:
+            return ""
+
     def stat(self, path: str) -> Optional[FileStat]:
         try:
             found = os.stat(path)
@@ -104,16 +128,29 @@ class Host:
             found.st_mode & 0o7777,
             found.st_mtime,
             found.st_size,
-            os.path.isdir(path),
-            os.path.isfile(path),
+            stat.S_ISDIR(found.st_mode),
+            stat.S_ISREG(found.st_mode),
+            os.path.islink(path),
         )
+
+    def real_path(self, path: str) -> str:
+        """The path with all links followed."""
+        return os.path.realpath(path)
 
     def account(self, name: str) -> Optional[Account]:
         try:
-            found = pwd.getpwnam(name)
+            return self._account(pwd.getpwnam(name))
         except (KeyError, ValueError):
             return None
-        why = _not_a_person(name, found.pw_uid, found.pw_shell, self._uid_min(), self._shadow())
+
+    def account_of(self, uid: int) -> Optional[Account]:
+        try:
+            return self._account(pwd.getpwuid(uid))
+        except KeyError:
+            return None
+
+    def _account(self, found: pwd.struct_passwd) -> Account:
+        why = _not_a_person(found.pw_name, found.pw_uid, found.pw_shell, self._uid_min, self._shadow)
         return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell, why)
 
     def group_name(self, gid: int) -> str:
@@ -124,25 +161,76 @@ class Host:
 
     def addresses(self) -> List[str]:
         """The global unicast addresses of this host, IPv4 first, without loopback and link-local ones."""
-        found = re.findall(r"inet6?\s+([0-9a-f.:]+)/\d+.*?scope global", self.run(["ip", "-o", "addr", "show"]).out)
-        return sorted(found, key=lambda address: ":" in address)
+        return local_ipv4(self._lines("/proc/net/fib_trie")) + local_ipv6(self._lines("/proc/net/if_inet6"))
 
-    @lru_cache(maxsize=None)
-    def _uid_min(self) -> int:
+    def listeners(self) -> List[Socket]:
+        """All TCP sockets of this host on which something listens."""
+        sockets = [*listening(self._lines("/proc/net/tcp")), *listening(self._lines("/proc/net/tcp6"))]
+        holders = _holders({inode for dummy, dummy, inode in sockets})
+        return [Socket(address, port, frozenset(holders[inode])) for address, port, inode in sockets]
+
+    def _lines(self, path: str) -> List[str]:
         try:
-            found = re.search(r"^\s*UID_MIN\s+(\d+)", self.read("/etc/login.defs"), re.MULTILINE)
+            return self.read(path).splitlines()
         except OSError:
-            found = None
+            return []
+
+    @cached_property
+    def _uid_min(self) -> int:
+        found = re.search(r"^\s*UID_MIN\s+(\d+)", "\n".join(self._lines("/etc/login.defs")), re.MULTILINE)
         return int(found.group(1)) if found else 1000
 
-    @lru_cache(maxsize=None)
+    @cached_property
     def _shadow(self) -> Dict[str, Tuple[str, str]]:
-        try:
-            lines = self.read("/etc/shadow").splitlines()
-        except OSError:
-            return {}
-        fields = [line.split(":") for line in lines]
+        fields = [line.split(":") for line in self._lines("/etc/shadow")]
         return {field[0]: (field[1], field[7]) for field in fields if len(field) > 7}
+
+
+def local_ipv4(fib_trie: Sequence[str]) -> List[str]:
+    """The kernel's own IPv4 addresses: in its trie the line below an address says that it is local."""
+    found = (
+        above.split()[-1]
+        for above, line in zip(fib_trie, fib_trie[1:])
+        if line.split() == ["/32", "host", "LOCAL"]
+    )
+    return [address for address in dict.fromkeys(found) if _is_global(address)]
+
+
+def local_ipv6(if_inet6: Sequence[str]) -> List[str]:
+    found = (str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in if_inet6)
+    return [address for address in found if _is_global(address)]
+
+
+def _is_global(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
+
+
+def listening(lines: Sequence[str]) -> Iterator[Tuple[str, int, str]]:
+    """Address, port and inode of every listening socket in the kernel's table."""
+    for line in lines[1:]:
+        fields = line.split()
+        if fields[3] == LISTENING:
+            address, port = fields[1].split(":")
+            # The kernel prints each 32-bit word of an address in the byte order of the host.
+            words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+            raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+            yield str(ipaddress.ip_address(raw)), int(port, 16), fields[9]
+
+
+def _holders(inodes: Set[str]) -> Dict[str, Set[str]]:
+    """The names of the processes that hold each socket, as far as they can be seen."""
+    wanted = {"socket:[%s]" % inode: inode for inode in inodes}
+    holders: Dict[str, Set[str]] = {inode: set() for inode in inodes}
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            inode = wanted.get(os.readlink(link), "")
+            if inode:
+                with open("/proc/%s/comm" % link.split("/")[2], encoding="utf-8", errors="replace") as file:
+                    holders[inode].add(file.read().strip())
+        except OSError:  # the process or the descriptor has gone
+            continue
+    return holders
 
 
 def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: Dict[str, Tuple[str, str]]) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.mailops.postmaster.plugins.module_utils import proof
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Found, HandedOn, Place
 
@@ -16,7 +15,13 @@ BOX = "/var/mail/alice"
 
 def expansion(address, verdict="pass", kind="mailbox", value=BOX, problems=()):
     ends = [{"kind": kind, "value": value}] if kind else []
-    return {"address": address, "verdict": verdict, "destinations": ends, "edges": [], "problems": list(problems)}
+    return {
+        "address": address,
+        "verdict": verdict,
+        "destinations": ends,
+        "edges": [],
+        "problems": list(problems),
+    }
 
 
 def message(code=250, text="2.0.0 Ok: queued as 4X", recipient="postmaster@example.org", domain="example.org"):
@@ -30,7 +35,7 @@ def landing(found=(), fate=("unknown", ""), kind="mailbox", **sent):
         [message(**sent)],
         lambda address: expansion(address, kind=kind),
         hits,
-        lambda message: HandedOn(*fate),
+        lambda _message: HandedOn(*fate),
     )
     return result["verdict"]
 
@@ -96,7 +101,12 @@ def test_a_domain_that_is_not_served_fails():
 
 @pytest.mark.parametrize(
     ("check_id", "verdict", "whole"),
-    [("A1", "fail", "fail"), ("A16", "fail", "warn"), ("N3", "fail", "warn"), ("A1", "inconclusive", "inconclusive")],
+    [
+        ("A1", "fail", "fail"),
+        ("A16", "fail", "warn"),
+        ("N3", "fail", "warn"),
+        ("A1", "inconclusive", "inconclusive"),
+    ],
 )
 def test_a_broken_must_fails_the_domain_and_a_broken_should_warns(check_id, verdict, whole):
     checks = [{"id": "A1", "verdict": "pass", "domain": "example.org"}]
@@ -115,7 +125,13 @@ def test_no_evidence_at_all_is_no_pass():
 
 
 def test_the_summary_names_the_first_thing_to_mend():
-    problem = {"id": "R3", "verdict": "fail", "message": "no account ghost", "where": "/etc/aliases:3", "remedy": "mend"}
+    problem = {
+        "id": "R3",
+        "verdict": "fail",
+        "message": "no account ghost",
+        "where": "/etc/aliases:3",
+        "remedy": "mend",
+    }
     layer = proof.resolves(ORG, [], lambda address: expansion(address, "fail", "error", "ghost", [problem]))
     domains = [proof.domain_result(ORG, {"resolves": layer})]
     assert proof.summary("fail", domains, True) == (

@@ -48,7 +48,7 @@ def test_the_columns_line_up():
 
 
 def test_colour_does_not_move_the_columns():
-    painted = table({"h": {"domains": [PASSED], "verdict": "pass", "summary": ""}}, lambda text, verdict: text.upper())
+    painted = table({"h": {"domains": [PASSED], "verdict": "pass", "summary": ""}}, lambda text, _verdict: text.upper())
     assert "✔ PASS  " in painted[3]
 
 

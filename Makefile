@@ -1,0 +1,80 @@
+# The parts of building and testing this collection. Each installs what it needs: `make demo` works in a fresh clone.
+MTA ?= postfix
+RELEASE ?= trixie
+SCENARIO ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
+
+RUNTIME := .venv/requirements.stamp
+DEV := .venv/requirements-dev.stamp
+DEMO := ANSIBLE_CONFIG=demo/ansible.cfg ansible-playbook
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: $(RUNTIME) image-$(RELEASE) ## boot mail hosts in containers, configure them, and prove them
+	@$(DEMO) tests/lab/create.yml --extra-vars 'lab_keep=true lab_release=$(RELEASE)'
+	@$(DEMO) mailops.postmaster.site --extra-vars mta_backend=$(MTA)
+
+.PHONY: demo-down
+demo-down: $(RUNTIME) ## remove everything that the demo made
+	@$(DEMO) tests/lab/destroy.yml
+
+.PHONY: test
+test: ## everything: lint, unit, sanity, molecule
+	@$(MAKE) --no-print-directory --jobs 3 $(DEV) image-bookworm image-trixie
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory sanity
+	@$(MAKE) --no-print-directory molecule
+
+.PHONY: lint
+lint: $(DEV) ## ruff, mypy, yamllint, ansible-lint
+	ruff check
+	ruff format --check
+	mypy
+	yamllint --strict .
+	ansible-lint --offline --strict
+
+.PHONY: unit
+unit: $(DEV) ## unit tests
+	pytest --numprocesses auto tests/unit tests/consistency
+
+.PHONY: sanity
+sanity: $(DEV) ## build the collection, and run ansible-test sanity on what was built
+	tests/sanity/run
+
+.PHONY: molecule
+molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=postfix, or all of them
+	rm -rf .build/molecule
+	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+
+.PHONY: bench
+bench: $(DEV) image-trixie ## the figures of the README
+	tests/bench/run
+
+.PHONY: venv
+venv: $(DEV) ## .venv with all tools
+
+.PHONY: clean
+clean: demo-down ## remove all that was built, containers and images too
+	tests/lab/clean
+	rm -rf .build .venv
+
+.PHONY: setup
+setup:
+	@tests/lab/setup
+
+.PHONY: tree
+tree:
+	@tests/lab/tree
+
+image-%: | setup
+	@tests/lab/image $* >/dev/null
+
+$(DEV): $(RUNTIME)
+.venv/%.stamp: %.txt | setup tree
+	@tests/lab/venv $<
+	@touch $@

@@ -1,0 +1,86 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A mail host under test, the stranger who sends to it, and the mailboxes of every mail host of the lab."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+import pytest
+from testinfra.utils.ansible_runner import AnsibleRunner
+
+CLIENT = """
+import json, smtplib, sys
+work = json.load(sys.stdin)
+replies = []
+for greeting, sender, recipient, text in work["mails"]:
+    client = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30)
+    code, said = client.docmd(greeting, work["helo"])
+    assert code == 250, said
+    for command in ("MAIL FROM:<%s>" % sender, "RCPT TO:<%s>" % recipient):
+        code, said = client.docmd(command)
+        if code != 250:
+            break
+    else:
+        code, said = client.data(text)
+    replies.append((code, said.decode()))
+    client.quit()
+json.dump(replies, sys.stdout)
+"""
+
+
+class Lab:
+    """One mail host, and the others that mail can travel to or come from."""
+
+    def __init__(self, runner, name):
+        self.runner, self.name = runner, name
+        variables = runner.get_variables(name)
+        self.helo = runner.get_host("stranger").check_output("hostname --fqdn")
+        self.names = {
+            "L": variables["mta_domains"][0],
+            "V": next(iter(variables["mta_virtual_domains"])),
+            "H": variables["mta_hostname"],
+            "R": next(iter(variables["mta_relay_domains"])),
+            "far": "sender@" + self.helo,
+            "ipv4": runner.get_host(name).check_output("hostname --all-ip-addresses").split()[0],
+        }
+        primary = variables["mta_relay_domains"][self.names["R"]]
+        self.primary = next(
+            other for other in runner.get_hosts("mail_hosts") if runner.get_variables(other)["mta_hostname"] == primary
+        )
+
+    def send(self, mails):
+        """Sends (greeting, envelope sender, recipient) each with a token of its own: list of (token, code, text)."""
+        tokens = [secrets.token_hex(12) for dummy in mails]
+        work = {"server": self.names["ipv4"], "helo": self.helo, "mails": []}
+        for token, (greeting, sender, recipient) in zip(tokens, mails, strict=True):
+            text = "From: <sender@{}>\nTo: <postmaster@{}>\nX-Token: {}\n\nA test.\n".format(
+                self.helo,
+                self.names["H"],
+                token,
+            )
+            work["mails"].append([greeting, sender.format(**self.names), recipient.format(**self.names), text])
+        done = self.runner.get_host("stranger").run("printf %%s %s | python3 -c %s", json.dumps(work), CLIENT)
+        assert done.rc == 0, done.stderr
+        return [(token, *reply) for token, reply in zip(tokens, json.loads(done.stdout), strict=True)]
+
+    def queue(self, name):
+        return self.runner.get_host(name).check_output("sudo postqueue -j")
+
+    def settle(self, *names):
+        """Waits until the queues of these hosts are empty, for 300 looks at the most."""
+        for name in names:
+            assert any(not self.queue(name) for dummy in range(300)), self.queue(name)
+
+    def count(self, name, account, token):
+        """How many messages with a token are in the mailbox of an account."""
+        done = self.runner.get_host(name).run("sudo grep -c %s /var/mail/%s", f"^X-Token: {token}$", account)
+        return int(done.stdout or 0)
+
+
+@pytest.fixture(scope="module")
+def lab(host, request):
+    runner = AnsibleRunner(request.config.option.ansible_inventory)
+    return Lab(runner, host.backend.host)

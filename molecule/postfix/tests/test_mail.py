@@ -1,0 +1,83 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real mail from a stranger, sent by the standard library's client, and read in the mailboxes.
+
+The collection's own modules take no part in this: what they claim is shown by other means.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Row of the catalogue, greeting, envelope sender, recipient. L, V, H: a local domain, a virtual one, the host name.
+ACCEPTED = [
+    ("A1", "EHLO", "{far}", "postmaster@{L}"),
+    ("A1", "EHLO", "{far}", "postmaster@{V}"),
+    ("A1", "EHLO", "{far}", "postmaster@{H}"),
+    ("A2", "EHLO", "{far}", "Postmaster"),
+    ("A3", "EHLO", "{far}", "POSTMASTER"),
+    ("A3", "EHLO", "{far}", "PoStMaStEr@{L}"),
+    ("A3", "EHLO", "{far}", "POSTMASTER@{V}"),
+    ("A4", "EHLO", "{far}", '"postmaster"@{L}'),
+    ("A4", "EHLO", "{far}", '"post\\master"@{L}'),
+    ("A5", "EHLO", "{far}", "@x.example:postmaster@{L}"),
+    ("A6", "EHLO", "", "postmaster@{L}"),
+    ("A6", "EHLO", "", "postmaster"),
+    ("A7", "EHLO", "bob@{L}", "postmaster@{L}"),
+    ("A12", "EHLO", "{far}", "postmaster@[{ipv4}]"),
+    ("A14", "HELO", "{far}", "postmaster@{V}"),
+    ("R11", "EHLO", "{far}", "abuse@{L}"),
+    ("R11", "EHLO", "{far}", "ABUSE@{V}"),
+]
+REFUSED = [
+    ("N1", "postmaster@foreign.invalid"),
+    ("N1", "postmaster%foreign.invalid@{L}"),
+    ("N1", "@{L}:postmaster@foreign.invalid"),
+    ("N1", '"postmaster@foreign.invalid"@{L}'),
+    ("N1", "foreign.invalid!postmaster"),
+    ("N2", "nosuch"),
+    ("N3", "nosuch@{L}"),
+    ("N3", "nosuch@{V}"),
+]
+
+
+@pytest.fixture(scope="module")
+def sent(lab):
+    """Everything at once from the stranger: {(row, recipient, ...): (token, code, text)}, when the queues are empty."""
+    negative = [(row, "EHLO", "{far}", recipient) for row, recipient in REFUSED]
+    extra = [("relay", "EHLO", "{far}", "postmaster@{R}"), ("list", "EHLO", "{far}", "sales@{V}")]
+    mails = [*ACCEPTED, *negative, *extra]
+    replies = lab.send([mail[1:] for mail in mails])
+    lab.settle(lab.name, lab.primary)
+    return dict(zip(mails, replies, strict=True))
+
+
+@pytest.mark.parametrize("mail", ACCEPTED, ids=lambda mail: f"{mail[0]} {mail[3]} from <{mail[2]}>")
+def test_mail_for_postmaster_in_every_form_is_in_the_mailbox_once(lab, sent, mail):
+    token, code, text = sent[mail]
+    assert code == 250, text
+    assert lab.count(lab.name, "alice", token) == 1
+
+
+@pytest.mark.parametrize(("row", "recipient"), REFUSED, ids=lambda value: value)
+def test_what_is_not_ours_is_refused(sent, row, recipient):
+    _dummy, code, text = sent[(row, "EHLO", "{far}", recipient)]
+    assert 500 <= code < 600, text
+
+
+def test_postmaster_at_a_relayed_domain_is_the_primary_s(lab, sent):
+    token, code, text = sent[("relay", "EHLO", "{far}", "postmaster@{R}")]
+    assert code == 250, text
+    assert (lab.count(lab.name, "alice", token), lab.count(lab.primary, "alice", token)) == (0, 1)
+
+
+def test_a_listed_address_reaches_each_of_its_targets_once(lab, sent):
+    token, code, text = sent[("list", "EHLO", "{far}", "sales@{V}")]
+    assert code == 250, text
+    assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 1]
+
+
+def test_the_service_comes_back_after_a_reboot(host):
+    assert host.service("postfix").is_enabled
+    assert host.service("postfix").is_running

@@ -1,0 +1,145 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The walk from an address to every place where its mail ends. Pure.
+
+What a node is, and where it leads, is the MTA's business and comes in as ``step``: a node is anything hashable whose
+``str()`` names it to a person. Nodes with one name may differ in what the MTA remembers of the way that led there.
+Every node is looked at once, however many ways lead to it. A way that comes back to a node on itself is a loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Hashable, Iterator, List, Tuple
+
+from ..verdict import FAIL, INCONCLUSIVE, PASS, Problem, add_up
+
+LIMIT = 100_000
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, null or error, ``value`` the path, address or command.
+
+    ``via`` says what leads there (file:line, table or setting), ``account`` as whom it is written or run, ``next_hop``
+    to which host a remote address is handed.
+    """
+
+    kind: str
+    value: str
+    via: str = ""
+    account: str = ""
+    next_hop: str = ""
+
+    def as_dict(self) -> Dict[str, str]:
+        return {"kind": self.kind, "value": self.value}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One step of the way; ``via`` is the file and line that says so, or the table or setting."""
+
+    source: Hashable
+    target: Hashable
+    via: str
+
+    def as_dict(self) -> Dict[str, str]:
+        return {"source": str(self.source), "target": str(self.target), "via": self.via}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows one node: the nodes that it leads to, the ends reached, and what is wrong on the way."""
+
+    edges: Tuple[Edge, ...] = ()
+    destinations: Tuple[Destination, ...] = ()
+    problems: Tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An address and all that becomes of mail for it."""
+
+    address: str
+    verdict: str
+    destinations: Tuple[Destination, ...]
+    edges: Tuple[Edge, ...]
+    problems: Tuple[Problem, ...]
+
+    def as_dict(self) -> Dict[str, Any]:
+        return {
+            "address": self.address,
+            "verdict": self.verdict,
+            "destinations": _unique(end.as_dict() for end in self.destinations),
+            "edges": _unique(edge.as_dict() for edge in self.edges),
+            "problems": [problem.as_dict() for problem in self.problems],
+        }
+
+
+def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, address: str = "") -> Expansion:
+    """Follow every branch from ``start``, depth first; after ``limit`` nodes the answer is inconclusive."""
+    destinations: List[Destination] = []
+    edges: List[Edge] = []
+    problems: List[Problem] = []
+    verdicts: List[str] = []
+    seen = {start}
+    way: Dict[Hashable, Edge] = {}  # the nodes that are open, in order, each with the edge that it was left by
+    open_nodes: List[Tuple[Hashable, Iterator[Edge]]] = []
+
+    def enter(node: Hashable) -> None:
+        here = step(node)
+        destinations.extend(here.destinations)
+        problems.extend(here.problems)
+        if here.destinations and not here.problems:
+            verdicts.append(PASS)
+        edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.via)
+        open_nodes.append((node, iter(here.edges)))
+
+    enter(start)
+    while open_nodes:
+        node, onward = open_nodes[-1]
+        edge = next(onward, None)
+        if edge is None:
+            open_nodes.pop()
+            way.pop(node, None)
+            continue
+        edges.append(edge)
+        way[node] = edge
+        if edge.target in way:
+            problems.append(_loop(list(way.values()), edge.target))
+        elif edge.target not in seen:
+            if len(seen) >= limit:
+                problems.append(Problem("R1", INCONCLUSIVE, "the expansion has more than %d members" % limit))
+                break
+            seen.add(edge.target)
+            enter(edge.target)
+    found = list(dict.fromkeys(problems))
+    if not destinations and not any(problem.weight in (FAIL, INCONCLUSIVE) for problem in found):
+        found.append(Problem("R2", FAIL, "%s leads nowhere" % (address or start)))
+    verdict = add_up([*verdicts, *(problem.weight for problem in found)])
+    return Expansion(
+        address or str(start),
+        verdict,
+        tuple(dict.fromkeys(destinations)),
+        tuple(dict.fromkeys(edges)),
+        tuple(found),
+    )
+
+
+def _loop(way: List[Edge], target: Hashable) -> Problem:
+    """The whole cycle, from ``target`` to ``target``, and where each of its edges stands."""
+    first = next(index for index, edge in enumerate(way) if edge.source == target)
+    cycle = way[first:]
+    names = [str(edge.source) for edge in cycle] + [str(target)]
+    return Problem(
+        "R1",
+        FAIL,
+        "the mail goes round in a loop: %s" % " -> ".join(names),
+        ", ".join(dict.fromkeys(edge.via for edge in cycle)),
+        "let one of %s lead to a person's mailbox" % ", ".join(dict.fromkeys(names)),
+    )
+
+
+def _unique(items: Iterator[Dict[str, str]]) -> List[Dict[str, str]]:
+    return [dict(item) for item in dict.fromkeys(tuple(item.items()) for item in items)]

@@ -1,0 +1,196 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How Postfix reads addresses, lists of them, and lists of tables. Pure.
+
+Addresses are in Postfix's internal form: no quotes, no comments. Only what decides where mail goes is here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+NEVER_SPLIT = ("postmaster", "mailer-daemon", "double-bounce")
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    |"(?P<quoted>(?:[^"\\]|\\.)*)"?
+    |(?P<literal>\[(?:[^\]\\]|\\.)*\]?)
+    |(?P<sign>[<>@,;:.|%!)\]])
+    |(?P<atom>(?:\\.|[^\s()<>@,;:".\[\]|%!\\])+|\\)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
+
+class Key(NamedTuple):
+    """A key to look up; a ``partial`` one is not asked of tables that match patterns. ``extension`` was cut off it."""
+
+    text: str
+    partial: bool = False
+    extension: str = ""
+
+
+def addresses(text: str) -> List[str]:
+    """The members of a right-hand side, as Postfix's RFC 822 parser reads them.
+
+    Comments and phrases are dropped, and two words side by side are two members.
+    """
+    found: List[str] = []
+    word, after_word, phrase, at = "", False, 0, 0
+    while at < len(text):
+        if text[at] == "(":
+            at = _end_of_comment(text, at)
+            continue
+        token = _TOKEN.match(text, at)
+        assert token is not None, text[at:]
+        at = token.end()
+        kind = str(token.lastgroup)
+        value = token.group(kind)
+        if kind == "sign" and value in ",;>":
+            found.append(word)
+            word, after_word, phrase = "", False, len(found)
+        elif kind == "sign" and value == "<":
+            del found[phrase:]
+            word, after_word = "", False
+        elif kind == "sign":
+            word, after_word = word + value, False
+        elif kind != "space":
+            if after_word:
+                found.append(word)
+                word = ""
+            word, after_word = word + (value if kind == "literal" else plain(value)), True
+    return [member for member in [*found, word] if member]
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Where the comment that opens at ``start`` ends; comments nest."""
+    depth = 0
+    for sign in re.finditer(r"\\.|[()]", text[start:], re.DOTALL):
+        depth += {"(": 1, ")": -1}.get(sign.group(), 0)
+        if depth == 0:
+            return start + sign.end()
+    return len(text)
+
+
+def plain(quoted: str) -> str:
+    """Text without its backslashes."""
+    return re.sub(r"\\(.?)", r"\1", quoted, flags=re.DOTALL)
+
+
+def elements(text: str) -> List[str]:
+    """The elements of a list of tables, domains or patterns; braces keep an element together."""
+    found, word, depth = [], "", 0
+    for char in text:
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if depth == 0 and (char == "," or char.isspace()):
+            found.append(word)
+            word = ""
+        else:
+            word += char
+    return [element for element in [*found, word] if element]
+
+
+def parameters(text: str) -> Dict[str, str]:
+    """The output of ``postconf -x``."""
+    pairs = (line.partition(" =") for line in text.splitlines())
+    return {name: value.strip() for name, sign, value in pairs if sign}
+
+
+def split(address: str) -> Tuple[str, str]:
+    """Local part and domain."""
+    local, dummy, domain = address.rpartition("@")
+    return local, domain
+
+
+def split_extension(local: str, delimiters: str, owner_request_special: bool = True) -> Tuple[str, str]:
+    """User and extension, the delimiter with it: ``alice+lists`` is ``alice`` and ``+lists``."""
+    folded = local.lower()
+    special = owner_request_special and "-" in delimiters
+    if folded in NEVER_SPLIT or special and (folded.startswith("owner-") or folded[1:].endswith("-request")):
+        return local, ""
+    at = min((local.find(sign) for sign in delimiters if sign in local), default=0)
+    return (local[:at], local[at:]) if at > 0 else (local, "")
+
+
+def with_extension(address: str, extension: str) -> str:
+    local, domain = split(address) if "@" in address else (address, "")
+    return local + extension + ("@" + domain if domain else "")
+
+
+def address_keys(address: str, delimiters: str, local_domain: bool) -> List[Key]:
+    """The keys under which canonical and virtual tables are asked for an address, in Postfix's order."""
+    local, domain = split(address)
+    user, extension = split_extension(local, delimiters)
+    keys = [Key(address)]
+    if extension:
+        keys.append(Key("%s@%s" % (user, domain), True, extension))
+    if local_domain:
+        keys.append(Key(local, True))
+        if extension:
+            keys.append(Key(user, True, extension))
+    return [*keys, Key("@" + domain, True)]
+
+
+def transport_keys(address: str, delimiters: str, parents_match: bool) -> List[Key]:
+    """The keys under which transport tables are asked for an address, in Postfix's order."""
+    local, domain = split(address)
+    user, extension = split_extension(local, delimiters)
+    labels = domain.split(".")
+    parents = [".".join(labels[at:]) for at in range(1, len(labels))]
+    keys = [Key(address), *([Key("%s@%s" % (user, domain), True, extension)] if extension else [])]
+    keys += [Key(domain, True)] + [Key(parent if parents_match else "." + parent, True) for parent in parents]
+    return [*keys, Key("*", True)]
+
+
+def mailbox_keys(address: str, delimiters: str) -> List[Key]:
+    """The keys under which virtual mailbox and relay recipient tables are asked for an address."""
+    return [key for key in address_keys(address, delimiters, False)]
+
+
+def rewrite(address: str, settings: Mapping[str, str], origin: str) -> Tuple[str, str]:
+    """The canonical form of an address, and the setting that changed it, if one did."""
+    via = ""
+    if address.startswith("@") and ":" in address:
+        address, via = address.partition(":")[2], "source route"
+    if "@" not in address:
+        if "!" in address and settings["swap_bangpath"] == "yes":
+            site, dummy, user = address.partition("!")
+            address, via = "%s@%s" % (user, site), "swap_bangpath"
+        elif "%" in address and settings["allow_percent_hack"] == "yes":
+            address, via = "@".join(address.rsplit("%", 1)), "allow_percent_hack"
+        elif origin and settings["append_at_myorigin"] == "yes":
+            address, via = "%s@%s" % (address, origin), "myorigin"
+    local, domain = split(address)
+    if domain and "." not in domain and domain[0] != "[" and settings["append_dot_mydomain"] == "yes":
+        address, via = "%s.%s" % (address, settings["mydomain"]), "append_dot_mydomain"
+    if address.endswith(".") and not address.endswith(("..", "@.")):
+        address = address[:-1]
+    return address, via
+
+
+def expand(pattern: str, values: Mapping[str, Optional[str]]) -> Optional[str]:
+    """A setting with its ``$name``, ``${name}``, ``${name?text}`` and ``${name:text}`` filled in; None if one is unset."""
+    unset = False
+
+    def fill(match: "re.Match[str]") -> str:
+        nonlocal unset
+        name, sign, text = match.group(1) or match.group(2), match.group(3), match.group(4) or ""
+        value = values.get(name)
+        if sign == "?":
+            return expand(text, values) or "" if value else ""
+        if sign == ":":
+            return "" if value else expand(text, values) or ""
+        unset = unset or value is None
+        return value or ""
+
+    filled = re.sub(r"\$(?:(\w+)|[{(](\w+)(?:([?:])([^})]*))?[})])", fill, pattern)
+    return None if unset else filled
+
+
+def services(master_cf: str) -> Dict[str, str]:
+    """The delivery agents of master.cf: name of the service to command line."""
+    logical = re.sub(r"\n[ \t]+", " ", re.sub(r"(?m)^\s*(#.*)?\n", "", master_cf))
+    rows = (line.split(None, 7) for line in logical.splitlines())
+    return {row[0]: row[7] for row in rows if len(row) == 8 and row[1] in ("unix", "fifo", "pass")}

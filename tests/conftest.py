@@ -1,0 +1,11 @@
+"""Lets the tests import the collection by its full name, from any directory and without make."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+subprocess.run([ROOT / "tests/lab/tree"], check=True)
+sys.path.insert(0, str(ROOT / ".build"))
