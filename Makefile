@@ -19,8 +19,8 @@ demo: $(RUNTIME) image-$(RELEASE) ## boot mail hosts in containers, configure th
 	@$(DEMO) mailops.postmaster.site --extra-vars mta_backend=$(MTA)
 
 .PHONY: demo-down
-demo-down: $(RUNTIME) ## remove everything that the demo made
-	@$(DEMO) tests/lab/destroy.yml
+demo-down: ## remove everything that the demo made
+	@tests/lab/remove mailops-demo
 
 .PHONY: test
 test: ## everything: lint, unit, sanity, molecule
@@ -59,8 +59,9 @@ bench: $(DEV) image-trixie ## the figures of the README
 venv: $(DEV) ## .venv with all tools
 
 .PHONY: clean
-clean: demo-down ## remove all that was built, containers and images too
-	tests/lab/clean
+clean: ## remove all that was built, containers and images too
+	tests/lab/remove
+	tests/lab/image --remove
 	rm -rf .build .venv
 
 .PHONY: setup

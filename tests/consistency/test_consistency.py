@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import pathlib
 import re
+import runpy
 
 import pytest
 import yaml
@@ -105,3 +106,8 @@ def test_every_module_is_in_the_action_group():
     modules = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
     groups = load(ROOT / "meta" / "runtime.yml")["action_groups"]
     assert sorted(groups["postmaster"]) == modules
+
+
+def test_the_page_of_the_catalogue_is_what_the_code_renders():
+    rendered = runpy.run_path(str(ROOT / "docs" / "render"))["catalogue"]()
+    assert (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8") == rendered

@@ -11,16 +11,19 @@ Every node is looked at once, however many ways lead to it. A way that comes bac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Hashable, Iterator, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..verdict import FAIL, INCONCLUSIVE, PASS, Problem, add_up
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
 
 LIMIT = 100_000
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, null or error, ``value`` the path, address or command.
+    """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, null or error, ``value`` what.
 
     ``via`` says what leads there (file:line, table or setting), ``account`` as whom it is written or run, ``next_hop``
     to which host a remote address is handed.
@@ -32,7 +35,7 @@ class Destination:
     account: str = ""
     next_hop: str = ""
 
-    def as_dict(self) -> Dict[str, str]:
+    def as_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "value": self.value}
 
 
@@ -44,7 +47,7 @@ class Edge:
     target: Hashable
     via: str
 
-    def as_dict(self) -> Dict[str, str]:
+    def as_dict(self) -> dict[str, str]:
         return {"source": str(self.source), "target": str(self.target), "via": self.via}
 
 
@@ -52,9 +55,9 @@ class Edge:
 class Step:
     """What follows one node: the nodes that it leads to, the ends reached, and what is wrong on the way."""
 
-    edges: Tuple[Edge, ...] = ()
-    destinations: Tuple[Destination, ...] = ()
-    problems: Tuple[Problem, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class Expansion:
 
     address: str
     verdict: str
-    destinations: Tuple[Destination, ...]
-    edges: Tuple[Edge, ...]
-    problems: Tuple[Problem, ...]
+    destinations: tuple[Destination, ...]
+    edges: tuple[Edge, ...]
+    problems: tuple[Problem, ...]
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "address": self.address,
             "verdict": self.verdict,
@@ -79,13 +82,13 @@ class Expansion:
 
 def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, address: str = "") -> Expansion:
     """Follow every branch from ``start``, depth first; after ``limit`` nodes the answer is inconclusive."""
-    destinations: List[Destination] = []
-    edges: List[Edge] = []
-    problems: List[Problem] = []
-    verdicts: List[str] = []
+    destinations: list[Destination] = []
+    edges: list[Edge] = []
+    problems: list[Problem] = []
+    verdicts: list[str] = []
     seen = {start}
-    way: Dict[Hashable, Edge] = {}  # the nodes that are open, in order, each with the edge that it was left by
-    open_nodes: List[Tuple[Hashable, Iterator[Edge]]] = []
+    way: dict[Hashable, Edge] = {}  # the nodes that are open, in order, each with the edge that it was left by
+    open_nodes: list[tuple[Hashable, Iterator[Edge]]] = []
 
     def enter(node: Hashable) -> None:
         here = step(node)
@@ -93,7 +96,7 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
         problems.extend(here.problems)
         if here.destinations and not here.problems:
             verdicts.append(PASS)
-        edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.via)
+        edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.value != str(node))
         open_nodes.append((node, iter(here.edges)))
 
     enter(start)
@@ -107,7 +110,7 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
         edges.append(edge)
         way[node] = edge
         if edge.target in way:
-            problems.append(_loop(list(way.values()), edge.target))
+            problems.append(_loop(way, edge.target))
         elif edge.target not in seen:
             if len(seen) >= limit:
                 problems.append(Problem("R1", INCONCLUSIVE, "the expansion has more than %d members" % limit))
@@ -127,19 +130,19 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
     )
 
 
-def _loop(way: List[Edge], target: Hashable) -> Problem:
+def _loop(way: dict[Hashable, Edge], target: Hashable) -> Problem:
     """The whole cycle, from ``target`` to ``target``, and where each of its edges stands."""
-    first = next(index for index, edge in enumerate(way) if edge.source == target)
-    cycle = way[first:]
-    names = [str(edge.source) for edge in cycle] + [str(target)]
+    nodes = list(way)
+    cycle = nodes[nodes.index(target) :]
+    names = [str(node) for node in cycle]
     return Problem(
         "R1",
         FAIL,
-        "the mail goes round in a loop: %s" % " -> ".join(names),
-        ", ".join(dict.fromkeys(edge.via for edge in cycle)),
-        "let one of %s lead to a person's mailbox" % ", ".join(dict.fromkeys(names)),
+        "the mail goes round in a loop: {}".format(" -> ".join([*names, str(target)])),
+        ", ".join(dict.fromkeys(way[node].via for node in cycle)),
+        "let one of {} lead to a person's mailbox".format(", ".join(dict.fromkeys(names))),
     )
 
 
-def _unique(items: Iterator[Dict[str, str]]) -> List[Dict[str, str]]:
+def _unique(items: Iterator[dict[str, str]]) -> list[dict[str, str]]:
     return [dict(item) for item in dict.fromkeys(tuple(item.items()) for item in items)]

@@ -18,7 +18,10 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
@@ -29,7 +32,7 @@ LISTENING = "0A"
 class Completed:
     """What a program said. ``rc`` is 124 where it ran into the time limit and 127 where it does not exist."""
 
-    argv: Tuple[str, ...]
+    argv: tuple[str, ...]
     rc: int
     out: str
     err: str
@@ -75,7 +78,7 @@ class Socket:
 
     address: str
     port: int
-    processes: FrozenSet[str]
+    processes: frozenset[str]
 
 
 class Host:
@@ -88,19 +91,18 @@ class Host:
             done = subprocess.run(
                 list(argv),
                 input=stdin.encode("utf-8", "surrogateescape"),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 timeout=timeout,
                 env=env,
                 check=False,
             )
         except FileNotFoundError:
-            return Completed(tuple(argv), 127, "", "%s: not found" % argv[0])
+            return Completed(tuple(argv), 127, "", f"{argv[0]}: not found")
         except subprocess.TimeoutExpired:
-            return Completed(tuple(argv), 124, "", "no answer within %g s" % timeout)
+            return Completed(tuple(argv), 124, "", f"no answer within {timeout:g} s")
         return Completed(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
 
-    def which(self, program: str) -> Optional[str]:
+    def which(self, program: str) -> str | None:
         return shutil.which(program, path=PATH)
 
     def read(self, path: str) -> str:
@@ -117,7 +119,7 @@ class Host:
         except OSError:
             return ""
 
-    def stat(self, path: str) -> Optional[FileStat]:
+    def stat(self, path: str) -> FileStat | None:
         try:
             found = os.stat(path)
         except OSError:
@@ -137,13 +139,13 @@ class Host:
         """The path with all links followed."""
         return os.path.realpath(path)
 
-    def account(self, name: str) -> Optional[Account]:
+    def account(self, name: str) -> Account | None:
         try:
             return self._account(pwd.getpwnam(name))
         except (KeyError, ValueError):
             return None
 
-    def account_of(self, uid: int) -> Optional[Account]:
+    def account_of(self, uid: int) -> Account | None:
         try:
             return self._account(pwd.getpwuid(uid))
         except KeyError:
@@ -159,17 +161,17 @@ class Host:
         except KeyError:
             return str(gid)
 
-    def addresses(self) -> List[str]:
+    def addresses(self) -> list[str]:
         """The global unicast addresses of this host, IPv4 first, without loopback and link-local ones."""
         return local_ipv4(self._lines("/proc/net/fib_trie")) + local_ipv6(self._lines("/proc/net/if_inet6"))
 
-    def listeners(self) -> List[Socket]:
+    def listeners(self) -> list[Socket]:
         """All TCP sockets of this host on which something listens."""
         sockets = [*listening(self._lines("/proc/net/tcp")), *listening(self._lines("/proc/net/tcp6"))]
-        holders = _holders({inode for dummy, dummy, inode in sockets})
+        holders = _holders({found[2] for found in sockets})
         return [Socket(address, port, frozenset(holders[inode])) for address, port, inode in sockets]
 
-    def _lines(self, path: str) -> List[str]:
+    def _lines(self, path: str) -> list[str]:
         try:
             return self.read(path).splitlines()
         except OSError:
@@ -181,22 +183,20 @@ class Host:
         return int(found.group(1)) if found else 1000
 
     @cached_property
-    def _shadow(self) -> Dict[str, Tuple[str, str]]:
+    def _shadow(self) -> dict[str, tuple[str, str]]:
         fields = [line.split(":") for line in self._lines("/etc/shadow")]
         return {field[0]: (field[1], field[7]) for field in fields if len(field) > 7}
 
 
-def local_ipv4(fib_trie: Sequence[str]) -> List[str]:
+def local_ipv4(fib_trie: Sequence[str]) -> list[str]:
     """The kernel's own IPv4 addresses: in its trie the line below an address says that it is local."""
     found = (
-        above.split()[-1]
-        for above, line in zip(fib_trie, fib_trie[1:])
-        if line.split() == ["/32", "host", "LOCAL"]
+        above.split()[-1] for above, line in zip(fib_trie, fib_trie[1:]) if line.split() == ["/32", "host", "LOCAL"]
     )
     return [address for address in dict.fromkeys(found) if _is_global(address)]
 
 
-def local_ipv6(if_inet6: Sequence[str]) -> List[str]:
+def local_ipv6(if_inet6: Sequence[str]) -> list[str]:
     found = (str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in if_inet6)
     return [address for address in found if _is_global(address)]
 
@@ -206,7 +206,7 @@ def _is_global(address: str) -> bool:
     return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
 
 
-def listening(lines: Sequence[str]) -> Iterator[Tuple[str, int, str]]:
+def listening(lines: Sequence[str]) -> Iterator[tuple[str, int, str]]:
     """Address, port and inode of every listening socket in the kernel's table."""
     for line in lines[1:]:
         fields = line.split()
@@ -218,22 +218,22 @@ def listening(lines: Sequence[str]) -> Iterator[Tuple[str, int, str]]:
             yield str(ipaddress.ip_address(raw)), int(port, 16), fields[9]
 
 
-def _holders(inodes: Set[str]) -> Dict[str, Set[str]]:
+def _holders(inodes: set[str]) -> dict[str, set[str]]:
     """The names of the processes that hold each socket, as far as they can be seen."""
-    wanted = {"socket:[%s]" % inode: inode for inode in inodes}
-    holders: Dict[str, Set[str]] = {inode: set() for inode in inodes}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    holders: dict[str, set[str]] = {inode: set() for inode in inodes}
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
             inode = wanted.get(os.readlink(link), "")
             if inode:
-                with open("/proc/%s/comm" % link.split("/")[2], encoding="utf-8", errors="replace") as file:
+                with open("/proc/{}/comm".format(link.split("/")[2]), encoding="utf-8", errors="replace") as file:
                     holders[inode].add(file.read().strip())
         except OSError:  # the process or the descriptor has gone
             continue
     return holders
 
 
-def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: Dict[str, Tuple[str, str]]) -> str:
+def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: dict[str, tuple[str, str]]) -> str:
     """Why an account is not one that a person reads mail with, or an empty string.
 
     A password field of ``!`` or ``*`` alone is an account without a password (it may have keys); ``!`` before a
@@ -243,7 +243,7 @@ def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: Dict[st
     if uid and uid < uid_min:
         return "a system account (uid %d)" % uid
     if NOLOGIN.search(shell):
-        return "an account that cannot log in (shell %s)" % shell
+        return f"an account that cannot log in (shell {shell})"
     if re.match(r"!+[^!*]", password):
         return "a locked account"
     if expires.isdigit() and int(expires) * 86400 <= time.time():

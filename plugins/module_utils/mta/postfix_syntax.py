@@ -9,8 +9,12 @@ Addresses are in Postfix's internal form: no quotes, no comments. Only what deci
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, NamedTuple
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 NEVER_SPLIT = ("postmaster", "mailer-daemon", "double-bounce")
 
 _TOKEN = re.compile(
@@ -32,12 +36,12 @@ class Key(NamedTuple):
     extension: str = ""
 
 
-def addresses(text: str) -> List[str]:
+def addresses(text: str) -> list[str]:
     """The members of a right-hand side, as Postfix's RFC 822 parser reads them.
 
     Comments and phrases are dropped, and two words side by side are two members.
     """
-    found: List[str] = []
+    found: list[str] = []
     word, after_word, phrase, at = "", False, 0, 0
     while at < len(text):
         if text[at] == "(":
@@ -79,7 +83,7 @@ def plain(quoted: str) -> str:
     return re.sub(r"\\(.?)", r"\1", quoted, flags=re.DOTALL)
 
 
-def elements(text: str) -> List[str]:
+def elements(text: str) -> list[str]:
     """The elements of a list of tables, domains or patterns; braces keep an element together."""
     found, word, depth = [], "", 0
     for char in text:
@@ -92,23 +96,23 @@ def elements(text: str) -> List[str]:
     return [element for element in [*found, word] if element]
 
 
-def parameters(text: str) -> Dict[str, str]:
+def parameters(text: str) -> dict[str, str]:
     """The output of ``postconf -x``."""
     pairs = (line.partition(" =") for line in text.splitlines())
     return {name: value.strip() for name, sign, value in pairs if sign}
 
 
-def split(address: str) -> Tuple[str, str]:
+def split(address: str) -> tuple[str, str]:
     """Local part and domain."""
-    local, dummy, domain = address.rpartition("@")
+    local, _dummy, domain = address.rpartition("@")
     return local, domain
 
 
-def split_extension(local: str, delimiters: str, owner_request_special: bool = True) -> Tuple[str, str]:
+def split_extension(local: str, delimiters: str, owner_request_special: bool = True) -> tuple[str, str]:
     """User and extension, the delimiter with it: ``alice+lists`` is ``alice`` and ``+lists``."""
     folded = local.lower()
     special = owner_request_special and "-" in delimiters
-    if folded in NEVER_SPLIT or special and (folded.startswith("owner-") or folded[1:].endswith("-request")):
+    if folded in NEVER_SPLIT or (special and (folded.startswith("owner-") or folded[1:].endswith("-request"))):
         return local, ""
     at = min((local.find(sign) for sign in delimiters if sign in local), default=0)
     return (local[:at], local[at:]) if at > 0 else (local, "")
@@ -119,13 +123,13 @@ def with_extension(address: str, extension: str) -> str:
     return local + extension + ("@" + domain if domain else "")
 
 
-def address_keys(address: str, delimiters: str, local_domain: bool) -> List[Key]:
+def address_keys(address: str, delimiters: str, local_domain: bool) -> list[Key]:
     """The keys under which canonical and virtual tables are asked for an address, in Postfix's order."""
     local, domain = split(address)
     user, extension = split_extension(local, delimiters)
     keys = [Key(address)]
     if extension:
-        keys.append(Key("%s@%s" % (user, domain), True, extension))
+        keys.append(Key(f"{user}@{domain}", True, extension))
     if local_domain:
         keys.append(Key(local, True))
         if extension:
@@ -133,23 +137,18 @@ def address_keys(address: str, delimiters: str, local_domain: bool) -> List[Key]
     return [*keys, Key("@" + domain, True)]
 
 
-def transport_keys(address: str, delimiters: str, parents_match: bool) -> List[Key]:
+def transport_keys(address: str, delimiters: str, parents_match: bool) -> list[Key]:
     """The keys under which transport tables are asked for an address, in Postfix's order."""
     local, domain = split(address)
     user, extension = split_extension(local, delimiters)
     labels = domain.split(".")
     parents = [".".join(labels[at:]) for at in range(1, len(labels))]
-    keys = [Key(address), *([Key("%s@%s" % (user, domain), True, extension)] if extension else [])]
+    keys = [Key(address), *([Key(f"{user}@{domain}", True, extension)] if extension else [])]
     keys += [Key(domain, True)] + [Key(parent if parents_match else "." + parent, True) for parent in parents]
     return [*keys, Key("*", True)]
 
 
-def mailbox_keys(address: str, delimiters: str) -> List[Key]:
-    """The keys under which virtual mailbox and relay recipient tables are asked for an address."""
-    return [key for key in address_keys(address, delimiters, False)]
-
-
-def rewrite(address: str, settings: Mapping[str, str], origin: str) -> Tuple[str, str]:
+def rewrite(address: str, settings: Mapping[str, str], origin: str) -> tuple[str, str]:
     """The canonical form of an address, and the setting that changed it, if one did."""
     via = ""
     if address.startswith("@") and ":" in address:
@@ -157,24 +156,24 @@ def rewrite(address: str, settings: Mapping[str, str], origin: str) -> Tuple[str
     if "@" not in address:
         if "!" in address and settings["swap_bangpath"] == "yes":
             site, dummy, user = address.partition("!")
-            address, via = "%s@%s" % (user, site), "swap_bangpath"
+            address, via = f"{user}@{site}", "swap_bangpath"
         elif "%" in address and settings["allow_percent_hack"] == "yes":
             address, via = "@".join(address.rsplit("%", 1)), "allow_percent_hack"
         elif origin and settings["append_at_myorigin"] == "yes":
-            address, via = "%s@%s" % (address, origin), "myorigin"
-    local, domain = split(address)
+            address, via = f"{address}@{origin}", "myorigin"
+    _dummy, domain = split(address)
     if domain and "." not in domain and domain[0] != "[" and settings["append_dot_mydomain"] == "yes":
-        address, via = "%s.%s" % (address, settings["mydomain"]), "append_dot_mydomain"
+        address, via = "{}.{}".format(address, settings["mydomain"]), "append_dot_mydomain"
     if address.endswith(".") and not address.endswith(("..", "@.")):
-        address = address[:-1]
+        address, via = address[:-1], via or "trailing dot"
     return address, via
 
 
-def expand(pattern: str, values: Mapping[str, Optional[str]]) -> Optional[str]:
+def expand(pattern: str, values: Mapping[str, str | None]) -> str | None:
     """A setting with its ``$name``, ``${name}``, ``${name?text}`` and ``${name:text}`` filled in; None if one is unset."""
     unset = False
 
-    def fill(match: "re.Match[str]") -> str:
+    def fill(match: re.Match[str]) -> str:
         nonlocal unset
         name, sign, text = match.group(1) or match.group(2), match.group(3), match.group(4) or ""
         value = values.get(name)
@@ -189,8 +188,14 @@ def expand(pattern: str, values: Mapping[str, Optional[str]]) -> Optional[str]:
     return None if unset else filled
 
 
-def services(master_cf: str) -> Dict[str, str]:
-    """The delivery agents of master.cf: name of the service to command line."""
+def services(master_cf: str, *types: str) -> dict[str, str]:
+    """The services of some types in master.cf: name to command line."""
     logical = re.sub(r"\n[ \t]+", " ", re.sub(r"(?m)^\s*(#.*)?\n", "", master_cf))
     rows = (line.split(None, 7) for line in logical.splitlines())
-    return {row[0]: row[7] for row in rows if len(row) == 8 and row[1] in ("unix", "fifo", "pass")}
+    return {row[0]: row[7] for row in rows if len(row) == 8 and row[1] in types}
+
+
+def ports(names: Iterable[str]) -> set[int]:
+    """The ports of services named ``[address:]port``."""
+    plain_names = (name.rpartition(":")[2] for name in names)
+    return {int(PORTS.get(name, name)) for name in plain_names if name in PORTS or name.isdigit()}

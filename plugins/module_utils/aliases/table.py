@@ -1,0 +1,322 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+r"""The aliases(5) grammar, and edits that leave every other byte of a table as it was. Pure.
+
+A table is made of logical lines ``name: target, target``. A line that begins with white space continues the one
+before it; empty lines and lines whose first sign is ``#`` are comments and may stand anywhere, also within a logical
+line. A name is a word, or quoted; its letter case says nothing. Targets are separated by commas or white space:
+
+    alice                   a name of this host; ``\alice`` is the account, whatever the table says of alice
+    "john smith"@a.example  an address
+    "|/usr/bin/program -x"  a program; ``/var/mail/archive`` is a file, ``:include:/etc/list`` a list of targets
+
+Comments in parentheses are dropped, and so are the words before an address in ``<>``. This is what the tables of
+Postfix, Sendmail, Exim and OpenSMTPD have in common. Of a name that occurs twice the first entry counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+NAME, ADDRESS, PIPE, FILE, INCLUDE = "name", "address", "pipe", "file", "include"
+MARKS = {PIPE: "|", INCLUDE: ":include:"}
+PRESENT, ABSENT, CHANGED, ADDED, REMOVED = "present", "absent", "changed", "added", "removed"
+
+_BLANK = " \t\r\f\v"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_KEY = re.compile(r'(?:"((?:[^"\\]|\\.)+)"|([^\s",:()<>]+))[ \t\r\f\v]*:[ \t\r\f\v]*', re.ASCII | re.DOTALL)
+_SIMPLE = re.compile(r"[\w.+/@-]+(?:[ \t]*,[ \t]*[\w.+/@-]+)*[ \t\r]*", re.ASCII)
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+)
+    |(?P<quoted>"(?:[^"\\]|\\.)*")
+    |(?P<plain>(?:\\.|[^\s"\\(),<>@])+)
+    |(?P<sign>[(),<>@])
+    """,
+    re.ASCII | re.DOTALL | re.VERBOSE,
+)
+_BARE_WORD = re.compile(r'\\?[^\s"\\(),:;<>@#\[\]]+|:[a-z]+:', re.ASCII)
+_BARE_NAME = re.compile(r'[^\s"\\(),:;<>@#\[\]|/]+', re.ASCII)
+_BARE_PATH = re.compile(r'(?::include:)?/[^\s"\\(),:;<>@#\[\]]*', re.ASCII)
+_BARE_DOMAIN = re.compile(r'[^\s"\\(),;<>@#]+', re.ASCII)
+
+
+class ParseError(ValueError):
+    """A line that is not of the grammar; ``line`` is its number."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__("line %d: %s" % (line, message))
+        self.line = line
+
+
+class Target(NamedTuple):
+    """One place that mail for a name goes to. ``value`` is without quotes, and without the mark of its kind."""
+
+    kind: str
+    value: str
+
+    def __str__(self) -> str:
+        return MARKS.get(self.kind, "") + self.value
+
+
+class Entry(NamedTuple):
+    """A logical line: its name in lower case, its targets, and its ``text`` to the last byte."""
+
+    line: int
+    name: str
+    targets: tuple[Target, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Table(NamedTuple):
+    """Entries, and between them the comments as they stand."""
+
+    parts: tuple[Entry | str, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The entry that counts for each name."""
+        return {part.name: part for part in reversed(self.parts) if isinstance(part, Entry)}
+
+
+def parse(text: str) -> Table:
+    """The table that a text holds; raises ``ParseError``."""
+    parts: list[Entry | str] = []
+    start, entry, words = 0, "", ""
+    comments = ""
+    for number, line in enumerate(_LINE.findall(text), 1):
+        if _is_comment(line):
+            comments += line
+        elif line[0] in _BLANK:
+            if not entry:
+                raise ParseError(number, "begins with white space, and there is no entry before it that it continues")
+            entry, words, comments = entry + comments + line, words + line.rstrip("\n"), ""
+        else:
+            parts += _entry(start, words, entry), comments
+            start, entry, words, comments = number, line, line.rstrip("\n"), ""
+    parts += _entry(start, words, entry), comments
+    return Table(tuple(filter(None, parts)))
+
+
+def target(text: str) -> Target:
+    """One target as a user writes it: around a program, a file and an ``:include:`` the quotes may be left out."""
+    _no_control(text)
+    found = [_target(text, False)]
+    if found[0].kind in (NAME, ADDRESS):
+        try:
+            found = _targets(text)
+        except ValueError as error:
+            raise ValueError("%r is not a target: %s" % (text, error)) from error
+    if len(found) != 1:
+        raise ValueError("%r is %d targets; allowed: one target, or a list of them" % (text, len(found)))
+    return found[0]
+
+
+def render(found: Target) -> str:
+    """The text that stands for a target in a table, with quotes where they are needed."""
+    text = _no_control(str(found))
+    if found.kind == ADDRESS:
+        local, _at, domain = text.rpartition("@")
+        return "%s@%s" % (_quoted(local, _BARE_WORD), _quoted(domain, _BARE_DOMAIN))
+    return _quoted(text, _BARE_WORD if found.kind == NAME else _BARE_PATH)
+
+
+def fold(name: str) -> str:
+    """A name as it is looked up; raises ``ValueError`` where it cannot be one."""
+    if not name:
+        raise ValueError("%r is not a name; allowed: one character or more" % name)
+    return _no_control(name).lower()
+
+
+def edit(table: Table, wanted: Mapping[str, Iterable[Target]], exact: bool = False) -> Table:
+    """The table with these targets for these names, where no targets stand for no entry.
+
+    An entry that says so already keeps every byte; another one keeps its place, and the comments around and in it. New
+    entries come last. Of a name's entries only the first stays. ``exact`` takes all other names out. Raises
+    ``ValueError`` for what cannot stand in a table.
+    """
+    missing = {fold(name): tuple(dict.fromkeys(targets)) for name, targets in wanted.items()}
+    if len(missing) < len(wanted):
+        raise ValueError("%s: names that differ in letter case only" % ", ".join(map(repr, wanted)))
+    managed = set(missing)
+    before = str(table)
+    end = "\r\n" if re.match(r"[^\n]*\r\n", before) else "\n"
+    parts: list[str] = []
+    for part in table.parts:
+        if isinstance(part, str) or not (exact or part.name in managed):
+            parts.append(str(part))
+            continue
+        targets = missing.pop(part.name, ())
+        if targets and targets == part.targets:
+            parts.append(part.text)
+            continue
+        if targets:
+            parts.append(_lead(part) + _right(targets) + end)
+        parts += filter(_is_comment, _LINE.findall(part.text))
+    new = [_quoted(name, _BARE_NAME) + ": " + _right(targets) + end for name, targets in missing.items() if targets]
+    if new and parts and not parts[-1].endswith("\n"):
+        parts.append(end)
+    after = "".join(parts + new)
+    return table if after == before else parse(after)
+
+
+def states(before: Table, after: Table, names: Iterable[str]) -> dict[str, str]:
+    """What becomes of each name: present, absent, changed, added or removed; a removed name need not be in ``names``."""
+    old, new = _texts(before), _texts(after)
+
+    def state(name: str) -> str:
+        if name not in old:
+            return ADDED if name in new else ABSENT
+        if name not in new:
+            return REMOVED
+        return PRESENT if old[name] == new[name] else CHANGED
+
+    return {name: state(name) for name in dict.fromkeys([*names, *(name for name in old if name not in new)])}
+
+
+def cycle(table: Table, names: Iterable[str]) -> list[str]:
+    """The first loop that mail for one of ``names`` would run into, from a name to itself; empty where there is none.
+
+    A name among its own targets is no loop: it stands for the account.
+    """
+    entries = table.entries
+    done: set[str] = set()
+
+    def onward(name: str) -> Iterator[str]:
+        found = entries[name].targets if name in entries else ()
+        return iter([target.value.lower() for target in found if target.kind == NAME])
+
+    for start in names:
+        way = {start: onward(start)}
+        while way:
+            name = next(reversed(way))
+            following = next(way[name], None)
+            if following is None:
+                done.add(name)
+                del way[name]
+            elif following in way and following != name:
+                members = list(way)
+                return [*members[members.index(following) :], following]
+            elif following not in done and following != name:
+                way[following] = onward(following)
+    return []
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip(_BLANK + "\n")[:1] in ("", "#")
+
+
+def _entry(line: int, words: str, text: str) -> Entry | str:
+    if not text:
+        return ""
+    key = _KEY.match(words)
+    if not key:
+        raise ParseError(line, 'is not of the form "name: targets" (white space, commas and colons in a name want quotes)')
+    right = words[key.end() :]
+    name = key[2] or _plain(key[1])
+    if _SIMPLE.fullmatch(right):
+        targets = [_target(word.strip(_BLANK), "@" in word) for word in right.split(",")]
+    else:
+        try:
+            targets = _targets(right)
+        except ValueError as error:
+            raise ParseError(line, str(error)) from error
+    return Entry(line, name.lower(), tuple(targets), text)
+
+
+def _targets(right: str) -> list[Target]:
+    """The targets of a right-hand side; raises ``ValueError``."""
+    found: list[Target] = []
+    member = 0  # where in ``found`` the member begins that the last comma opened
+    word, is_address = "", False
+    at = 0
+    while at < len(right) or word:
+        token = _TOKEN.match(right, at)
+        kind, text = (str(token.lastgroup), token[0]) if token else ("", "")
+        if kind == "quoted":
+            word += _plain(text[1:-1])
+        elif kind == "plain":
+            word += text[:1] + _plain(text[1:]) if not word and text[0] == "\\" else _plain(text)
+        elif text == "@":
+            word, is_address = word + text, True
+        elif text == "(":
+            at = _end_of_comment(right, at)
+            continue
+        elif text == ")" or at < len(right) and not token:
+            raise ValueError("%r has no counterpart" % right[at])
+        else:
+            found += [_target(word, is_address)] if word else []
+            word, is_address = "", False
+            if text == ",":
+                member = len(found)
+            elif text == "<":
+                del found[member:]
+        at = token.end() if token else at
+    return found
+
+
+def _target(value: str, is_address: bool) -> Target:
+    if value.startswith("/"):
+        return Target(FILE, value)
+    for kind, mark in MARKS.items():
+        if value[: len(mark)].lower() == mark:
+            return Target(kind, value[len(mark) :])
+    return Target(ADDRESS if is_address else NAME, value)
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Where the comment that opens at ``start`` ends; comments nest."""
+    depth = 0
+    for sign in re.finditer(r"\\.|[()]", text[start:], re.DOTALL):
+        depth += {"(": 1, ")": -1}.get(sign[0], 0)
+        if not depth:
+            return start + sign.end()
+    raise ValueError("'(' has no counterpart")
+
+
+def _plain(text: str) -> str:
+    """Text without its backslashes."""
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
+
+
+def _quoted(text: str, bare: re.Pattern[str]) -> str:
+    return text if bare.fullmatch(text) else '"%s"' % re.sub(r'(["\\])', r"\\\1", text)
+
+
+def _lead(entry: Entry) -> str:
+    """Name, colon and gap as they stand in an entry."""
+    key = _KEY.match(entry.text.partition("\n")[0])
+    if not key:  # the colon stands on another line
+        return _quoted(entry.name, _BARE_NAME) + ": "
+    lead = key[0].rstrip(_BLANK)
+    return lead + (key[0][len(lead) :].rstrip("\r\f\v") or " ")
+
+
+def _right(targets: Iterable[Target]) -> str:
+    return ", ".join(map(render, targets))
+
+
+def _no_control(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("%r has a line break or control character in it" % text)
+    return text
+
+
+def _texts(table: Table) -> dict[str, str]:
+    """All that a table says of each name."""
+    found: dict[str, str] = {}
+    for part in table.parts:
+        if isinstance(part, Entry):
+            found[part.name] = found.get(part.name, "") + part.text
+    return found

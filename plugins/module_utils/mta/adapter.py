@@ -1,0 +1,84 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interface that every MTA implements: what the rest of the program may ask of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from ..aliases.expand import Step
+    from ..proof import HandedOn
+    from .evidence import Host
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the MTA answers for: its own name, the domains of each kind, and its address literals, in brackets.
+
+    ``relay`` maps a domain to the next hop: a domain whose MX is asked, or ``[host]:port``.
+    """
+
+    hostname: str
+    local: tuple[str, ...] = ()
+    virtual: tuple[str, ...] = ()
+    relay: dict[str, str] = field(default_factory=dict)
+    literals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that the MTA reads: the setting that names it, its type, the text it is made from, the compiled file.
+
+    ``stale`` says why what is in use cannot be what the source says, and is empty where it can.
+    """
+
+    role: str
+    type: str
+    source: str
+    compiled: str = ""
+    stale: str = ""
+
+
+@dataclass(frozen=True)
+class AliasFile:
+    """The text of the local aliases, the files compiled from it, and the command that compiles them."""
+
+    path: str
+    compiled: tuple[str, ...] = ()
+    rebuild: tuple[str, ...] = ()
+
+
+class Adapter(Protocol):
+    """One MTA on one host. Nothing that is asked of it changes anything."""
+
+    name: str
+
+    def __init__(self, host: Host) -> None: ...
+
+    def version(self) -> str: ...
+
+    def served(self) -> Served: ...
+
+    def tables(self) -> list[Table]: ...
+
+    def listeners(self) -> list[tuple[str, int]]:
+        """The addresses and ports on which the MTA listens."""
+
+    def aliases(self) -> AliasFile: ...
+
+    def aliased(self, names: Sequence[str]) -> set[str]:
+        """Those of ``names`` that are local aliases."""
+
+    def node(self, address: str) -> Hashable:
+        """Where the walk from an address starts."""
+
+    def step(self, node: Any) -> Step:
+        """What the MTA does with mail for one node."""
+
+    def handed_on(self, queue_id: str, since: float) -> HandedOn:
+        """What became of a message: ``queue_id``, or a reply that names it; ``since`` in seconds since the epoch."""

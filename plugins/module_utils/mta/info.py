@@ -1,0 +1,67 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is to know of a host before its mail is touched. Works where there is no MTA, too."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..aliases.sources import Source
+from .adapter import AliasFile, Served
+from .registry import ADAPTERS, adapter, look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .adapter import Adapter
+    from .evidence import Host
+
+DEFAULT_ALIASES = "/etc/aliases"
+
+
+def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = (), mta: str = "") -> dict[str, Any]:
+    """The host's MTA, what it serves, and which of ``names`` and ``packages`` are there; ``mta`` where it is known."""
+    found, there = look(host)
+    found = mta if mta in there else found
+    own = adapter(host, found) if found in ADAPTERS else None
+    served = own.served() if own else Served("")
+    aliases = own.aliases() if own else AliasFile(DEFAULT_ALIASES)
+    return {
+        "mta": found,
+        "version": own.version() if own else "",
+        "installed": there,
+        "hostname": served.hostname,
+        "domains": {"local": list(served.local), "virtual": list(served.virtual), "relay": served.relay},
+        "literals": list(served.literals),
+        "tables": [asdict(table) for table in own.tables()] if own else [],
+        "listeners": [{"address": address, "port": port} for address, port in own.listeners()] if own else [],
+        "aliases": {"path": aliases.path, "compiled": list(aliases.compiled), "rebuild": list(aliases.rebuild)},
+        "addresses": host.addresses(),
+        "names": _names(host, own, aliases.path, names),
+        "packages_missing": _missing(host, packages),
+    }
+
+
+def _names(host: Host, own: Adapter | None, path: str, names: Sequence[str]) -> dict[str, str]:
+    """Whether each name is an account, an alias, or none of these; the text of the table counts where it is newer."""
+    aliased = set(own.aliased(names)) if own and names else set()
+    try:
+        written = Source(path, host.read(path)) if names else None
+    except OSError:
+        written = None
+    kinds = {}
+    for name in names:
+        is_alias = name in aliased or (written is not None and written.entry(name) is not None)
+        kinds[name] = "account" if host.account(name) else "alias" if is_alias else "none"
+    return kinds
+
+
+def _missing(host: Host, packages: Sequence[str]) -> list[str]:
+    """The packages that are not installed."""
+    if not packages:
+        return []
+    done = host.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages])
+    there = {name for name, status in (line.split() for line in done.out.splitlines()) if status == "installed"}
+    return [name for name in packages if name not in there]

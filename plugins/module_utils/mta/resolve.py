@@ -1,0 +1,166 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The layer "resolves": the expansion of an address, and whether each place where it ends will do.
+
+The MTA says where mail ends; whether that is a person's mailbox is judged here, for every MTA alike (rows R1, R3 to R8).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Protocol
+
+from ..aliases.expand import Destination, Expansion, Step, walk
+from ..aliases.sources import SEARCH, WRITE, may
+from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from .adapter import Adapter
+    from .evidence import Host
+
+
+class FarEnd(Protocol):
+    """The answer of another host to a RCPT: the verdict on it, and the evidence."""
+
+    @property
+    def verdict(self) -> str: ...
+
+    @property
+    def server(self) -> str: ...
+
+    @property
+    def command(self) -> str: ...
+
+    @property
+    def code(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+AskFarEnd = Callable[[str, str], FarEnd]
+
+
+def resolve(
+    host: Host,
+    adapter: Adapter,
+    address: str,
+    allowed: Collection[str] = (),
+    far_end: AskFarEnd | None = None,
+) -> Expansion:
+    """Follow ``address`` through the MTA's own tables to where its mail ends.
+
+    ``allowed`` are accounts that are no person's and are read all the same. ``far_end(next_hop, recipient)`` asks the host
+    that gets a remote address; without it such an address is not judged.
+    """
+    judge = Judge(host, adapter, allowed, far_end)
+
+    def step(node: Any) -> Step:
+        here = adapter.step(node)
+        found = [problem for end in here.destinations for problem in judge.problems(end)]
+        return replace(here, problems=(*here.problems, *found))
+
+    return walk(adapter.node(address), step, address=address)
+
+
+class Judge:
+    """What is wrong with the places where mail ends."""
+
+    def __init__(self, host: Host, adapter: Adapter, allowed: Collection[str], far_end: AskFarEnd | None) -> None:
+        self._host = host
+        self._adapter = adapter
+        self._allowed = allowed
+        self._far_end = far_end
+
+    def problems(self, end: Destination) -> Iterator[Problem]:
+        judges = {
+            "mailbox": self._mailbox,
+            "remote": self._remote,
+            "file": self._file,
+            "pipe": self._program,
+            "null": self._nothing,
+        }
+        if end.kind in judges:
+            yield from judges[end.kind](end)
+
+    def _to_a_person(self, name: str) -> str:
+        aliases = self._adapter.aliases()
+        rebuild = " and run `{}`".format(" ".join(aliases.rebuild)) if aliases.rebuild else ""
+        return f"add `{name}: <a person's account>` to {aliases.path}{rebuild}"
+
+    def _mailbox(self, end: Destination) -> Iterator[Problem]:
+        account = self._host.account(end.account) if end.account else None
+        if account is None or account.name in self._allowed:
+            return
+        if account.uid == 0:
+            message = f"the mail ends at {account.name}, in {end.value}, and {account.name} has no alias"
+            yield Problem("R7", WARN, message, end.value, self._to_a_person(account.name))
+        elif not account.human:
+            message = f"the mail ends in {end.value}, the mailbox of {account.name}: {account.why}"
+            remedy = f"{self._to_a_person(account.name)}, or list {account.name} in allowed_accounts"
+            yield Problem("R6", WARN, message, end.via, remedy)
+
+    def _nothing(self, end: Destination) -> Iterator[Problem]:
+        message = f"the mail is thrown away: it ends in {end.value}"
+        yield Problem("R4", FAIL, message, end.via, "name a person's account there")
+
+    def _file(self, end: Destination) -> Iterator[Problem]:
+        account = self._host.account(end.account)
+        path = end.value.rstrip("/")
+        found, above = self._host.stat(path), posixpath.dirname(path)
+        if found and found.is_dir and not end.value.endswith("/"):
+            reason = "it is a directory"
+        elif found and not found.is_dir and found.mode & 0o111:
+            reason = "it is executable"
+        elif not self._host.stat(above):
+            reason = f"there is no directory {above}"
+        elif not may(self._host, account, path if found else above, WRITE):
+            reason = f"{end.account}, as whom the MTA writes it, may not write there"
+        else:
+            return
+        message = f"the mail ends in the file {end.value}, and cannot be written to it: {reason}"
+        yield Problem("R3", FAIL, message, end.via, "name a person's account in its place")
+
+    def _program(self, end: Destination) -> Iterator[Problem]:
+        remedy = "name a person's account there, beside the program or in its place"
+        words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', end.value)
+        program = words[0].strip("\"'") if words else ""
+        path = program if program.startswith("/") else ""
+        plain = not re.search(r"[;&|<>$`(){}\\]", end.value) and ":" not in program
+        if plain and program and not path:
+            path = self._host.which(program) or ""
+        if (plain and not path) or (path and not self._host.stat(path)):
+            yield Problem("R5", FAIL, f"the mail ends in the program {program}, which is missing", end.via, remedy)
+        elif path and not may(self._host, self._host.account(end.account), path, SEARCH):
+            message = f"the mail ends in the program {path}, which {end.account} may not execute"
+            yield Problem("R5", FAIL, message, end.via, remedy)
+        else:
+            message = f"the mail ends in a program, and what becomes of it there cannot be seen: {end.value}"
+            yield Problem("R5", WARN, message, end.via, remedy)
+
+    def _remote(self, end: Destination) -> Iterator[Problem]:
+        literal = re.fullmatch(r"\[(?:IPv6:)?([0-9a-fA-F.:]+)\](?::25)?", end.next_hop)
+        own = ("127.0.0.1", "::1", *self._host.addresses())
+        if literal and literal.group(1).lower() in own:
+            message = f"mail for {end.value} is handed to {end.next_hop}, which is this host itself"
+            yield Problem("R1", FAIL, message, end.via, "name another host there, or serve the domain here")
+            return
+        if not self._far_end:
+            message = f"{end.value} is not on this host, and the host that gets it was not asked"
+            yield Problem("R8", SKIPPED, message, end.via)
+            return
+        answer = self._far_end(end.next_hop, end.value)
+        if answer.verdict == PASS:
+            return
+        words = "{}: {} -> {} {}".format(answer.server or end.next_hop, answer.command, answer.code or "", answer.text)
+        if answer.verdict == INCONCLUSIVE:
+            message = f"{end.value} is not on this host, and the host that gets it does not say whether it takes it"
+            yield Problem("R8", INCONCLUSIVE, message, words.strip(), "try again when that host answers")
+        else:
+            message = f"{end.value} is not on this host, and the host that gets it refuses it"
+            yield Problem("R8", answer.verdict, message, words.strip(), f"name an address that exists, in {end.via}")
