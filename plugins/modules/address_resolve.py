@@ -13,8 +13,8 @@ version_added: 0.1.0
 description:
   - Follows each address as the MTA of the host would, by asking the MTA's own tools; its classes of domains, canonical,
     virtual and alias tables of every type, C(:include:) files, C(.forward) files and accounts.
-  - Judges each place where the mail ends by rows R1 to R10 of the catalogue. Whether a mailbox is read by a person, whether
-    a program is there, whether another host takes the address, whether a table in use says what its source says.
+  - Judges each place where the mail ends by rows R1 to R10 of the catalogue. Whether a person reads the mailbox, a
+    program is there, another host takes the address, and whether a table in use says what its source says.
   - What is wrong with an address is data in the result; the task does not fail for it.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
@@ -37,7 +37,7 @@ options:
     default: []
   ask_remote:
     description:
-      - Ask the host that gets an address off this host whether it takes it, by C(RCPT) and C(QUIT); no mail is sent (row R8).
+      - Ask the host that gets an address off this host whether it takes it, by C(RCPT); no mail is sent (row R8).
       - Without it such an address is V(skipped).
     type: bool
     default: true
@@ -125,12 +125,12 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence im
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.transport import ask_far_end
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.far_end import ask_far_end
 
 TIMEOUT = 10.0
 
 
-def expand(params, check_mode):
+def expand(params, _check_mode):
     host = Host()
     mta = adapter(host, params["mta"])
     helo = mta.served().hostname

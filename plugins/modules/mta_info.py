@@ -164,7 +164,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
-def info(params, check_mode):
+def info(params, _check_mode):
     return describe(Host(), params["names"], params["packages"], params["mta"])
 
 

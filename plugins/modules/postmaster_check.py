@@ -139,3 +139,32 @@ domains:
           C(mailboxes) that it was found in, its C(count) in them, and C(seconds) until it was found.
       type: dict
 """
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.prove import prove
+from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+
+ARGUMENTS = {
+    "domains": {"type": "list", "elements": "str", "default": []},
+    "layers": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["resolves", "accepts", "lands"],
+        "default": ["resolves", "accepts", "lands"],
+    },
+    "send": {"type": "bool", "default": True},
+    "send_forms": {"type": "str", "choices": ["one", "all"], "default": "one"},
+    "probe": {"type": "list", "elements": "dict", "default": []},
+    "role_addresses": {"type": "list", "elements": "str", "default": ["abuse"]},
+    "allowed_accounts": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 30},
+    "report_only": {"type": "bool", "default": False},
+    "mta": {"type": "str", "default": ""},
+}
+
+
+def main():
+    run(prove, argument_spec=ARGUMENTS, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()

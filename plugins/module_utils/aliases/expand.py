@@ -96,7 +96,7 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
         problems.extend(here.problems)
         if here.destinations and not here.problems:
             verdicts.append(PASS)
-        edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.value != str(node))
+        edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.via and end.value != str(node))
         open_nodes.append((node, iter(here.edges)))
 
     enter(start)
@@ -113,7 +113,7 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
             problems.append(_loop(way, edge.target))
         elif edge.target not in seen:
             if len(seen) >= limit:
-                problems.append(Problem("R1", INCONCLUSIVE, "the expansion has more than %d members" % limit))
+                problems.append(Problem("R1", INCONCLUSIVE, f"the expansion has more than {limit} members"))
                 break
             seen.add(edge.target)
             enter(edge.target)

@@ -37,11 +37,15 @@ class Source:
         self.path = path
         self._text = "\n" + text
         self._folded = self._text.lower()
+        self._quotes = '\n"' in self._text
+        self._found: dict[str, Entry | None] = {}
 
     def entry(self, key: str) -> Entry | None:
         """The first entry for a key, whatever its letter case."""
-        found = [entry for form in (key.lower(), f'"{key.lower()}"') for entry in self._entries(form)]
-        return min(found, default=None)
+        if key not in self._found:
+            forms = [key.lower(), *([f'"{key.lower()}"'] if self._quotes else [])]
+            self._found[key] = min((entry for form in forms for entry in self._entries(form)), default=None)
+        return self._found[key]
 
     def _entries(self, key: str) -> Iterator[Entry]:
         start = self._folded.find("\n" + key)
@@ -72,7 +76,7 @@ class Source:
 
 
 def may(host: Host, account: Account | None, path: str, right: int) -> bool:
-    """Whether an account can use a file: the mode of the file, and of the directories above it. None stands for root."""
+    """Whether an account can use a file, by the modes of the file and of the directories above; None is root."""
     found = host.stat(path)
     if found is None:
         return False

@@ -28,6 +28,7 @@ MARKS = {PIPE: "|", INCLUDE: ":include:"}
 PRESENT, ABSENT, CHANGED, ADDED, REMOVED = "present", "absent", "changed", "added", "removed"
 
 _BLANK = " \t\r\f\v"
+_INDENT = "#\n" + _BLANK
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _KEY = re.compile(r'(?:"((?:[^"\\]|\\.)+)"|([^\s",:()<>]+))[ \t\r\f\v]*:[ \t\r\f\v]*', re.ASCII | re.DOTALL)
@@ -50,7 +51,7 @@ class ParseError(ValueError):
     """A line that is not of the grammar; ``line`` is its number."""
 
     def __init__(self, line: int, message: str) -> None:
-        super().__init__("line %d: %s" % (line, message))
+        super().__init__(f"line {line}: {message}")
         self.line = line
 
 
@@ -96,7 +97,7 @@ def parse(text: str) -> Table:
     start, entry, words = 0, "", ""
     comments = ""
     for number, line in enumerate(_LINE.findall(text), 1):
-        if _is_comment(line):
+        if line[0] in _INDENT and _is_comment(line):
             comments += line
         elif line[0] in _BLANK:
             if not entry:
@@ -117,9 +118,9 @@ def target(text: str) -> Target:
         try:
             found = _targets(text)
         except ValueError as error:
-            raise ValueError("%r is not a target: %s" % (text, error)) from error
+            raise ValueError(f"{text!r} is not a target: {error}") from error
     if len(found) != 1:
-        raise ValueError("%r is %d targets; allowed: one target, or a list of them" % (text, len(found)))
+        raise ValueError(f"{text!r} is {len(found)} targets; allowed: one target, or a list of them")
     return found[0]
 
 
@@ -128,14 +129,14 @@ def render(found: Target) -> str:
     text = _no_control(str(found))
     if found.kind == ADDRESS:
         local, _at, domain = text.rpartition("@")
-        return "%s@%s" % (_quoted(local, _BARE_WORD), _quoted(domain, _BARE_DOMAIN))
+        return f"{_quoted(local, _BARE_WORD)}@{_quoted(domain, _BARE_DOMAIN)}"
     return _quoted(text, _BARE_WORD if found.kind == NAME else _BARE_PATH)
 
 
 def fold(name: str) -> str:
     """A name as it is looked up; raises ``ValueError`` where it cannot be one."""
     if not name:
-        raise ValueError("%r is not a name; allowed: one character or more" % name)
+        raise ValueError(f"{name!r} is not a name; allowed: one character or more")
     return _no_control(name).lower()
 
 
@@ -148,7 +149,7 @@ def edit(table: Table, wanted: Mapping[str, Iterable[Target]], exact: bool = Fal
     """
     missing = {fold(name): tuple(dict.fromkeys(targets)) for name, targets in wanted.items()}
     if len(missing) < len(wanted):
-        raise ValueError("%s: names that differ in letter case only" % ", ".join(map(repr, wanted)))
+        raise ValueError(f"names that differ in letter case only: {sorted(wanted)}")
     managed = set(missing)
     before = str(table)
     end = "\r\n" if re.match(r"[^\n]*\r\n", before) else "\n"
@@ -172,7 +173,7 @@ def edit(table: Table, wanted: Mapping[str, Iterable[Target]], exact: bool = Fal
 
 
 def states(before: Table, after: Table, names: Iterable[str]) -> dict[str, str]:
-    """What becomes of each name: present, absent, changed, added or removed; a removed name need not be in ``names``."""
+    """What becomes of each of ``names``, and of any name removed: present, absent, changed, added or removed."""
     old, new = _texts(before), _texts(after)
 
     def state(name: str) -> str:
@@ -222,7 +223,7 @@ def _entry(line: int, words: str, text: str) -> Entry | str:
         return ""
     key = _KEY.match(words)
     if not key:
-        raise ParseError(line, 'is not of the form "name: targets" (white space, commas and colons in a name want quotes)')
+        raise ParseError(line, 'is not of the form "name: targets", where odd signs in a name want quotes')
     right = words[key.end() :]
     name = key[2] or _plain(key[1])
     if _SIMPLE.fullmatch(right):
@@ -253,8 +254,8 @@ def _targets(right: str) -> list[Target]:
         elif text == "(":
             at = _end_of_comment(right, at)
             continue
-        elif text == ")" or at < len(right) and not token:
-            raise ValueError("%r has no counterpart" % right[at])
+        elif text == ")" or (at < len(right) and not token):
+            raise ValueError(f"{right[at]!r} has no counterpart")
         else:
             found += [_target(word, is_address)] if word else []
             word, is_address = "", False
@@ -267,11 +268,12 @@ def _targets(right: str) -> list[Target]:
 
 
 def _target(value: str, is_address: bool) -> Target:
-    if value.startswith("/"):
+    if value[:1] == "/":
         return Target(FILE, value)
-    for kind, mark in MARKS.items():
-        if value[: len(mark)].lower() == mark:
-            return Target(kind, value[len(mark) :])
+    if value[:1] == "|":
+        return Target(PIPE, value[1:])
+    if value[:1] == ":" and value[:9].lower() == MARKS[INCLUDE]:
+        return Target(INCLUDE, value[9:])
     return Target(ADDRESS if is_address else NAME, value)
 
 
@@ -291,7 +293,7 @@ def _plain(text: str) -> str:
 
 
 def _quoted(text: str, bare: re.Pattern[str]) -> str:
-    return text if bare.fullmatch(text) else '"%s"' % re.sub(r'(["\\])', r"\\\1", text)
+    return text if bare.fullmatch(text) else '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _lead(entry: Entry) -> str:
@@ -309,7 +311,7 @@ def _right(targets: Iterable[Target]) -> str:
 
 def _no_control(text: str) -> str:
     if _CONTROL.search(text):
-        raise ValueError("%r has a line break or control character in it" % text)
+        raise ValueError(f"{text!r} has a line break or control character in it")
     return text
 
 

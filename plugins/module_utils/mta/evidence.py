@@ -74,11 +74,11 @@ class FileStat:
 
 @dataclass(frozen=True)
 class Socket:
-    """A TCP socket on which something listens, and the names of the processes that hold it."""
+    """A TCP socket on which something listens, and the programs that hold it."""
 
     address: str
     port: int
-    processes: frozenset[str]
+    programs: frozenset[str]
 
 
 class Host:
@@ -152,7 +152,7 @@ class Host:
             return None
 
     def _account(self, found: pwd.struct_passwd) -> Account:
-        why = _not_a_person(found.pw_name, found.pw_uid, found.pw_shell, self._uid_min, self._shadow)
+        why = not_a_person(found.pw_name, found.pw_uid, found.pw_shell, self._uid_min, self._shadow)
         return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell, why)
 
     def group_name(self, gid: int) -> str:
@@ -219,21 +219,25 @@ def listening(lines: Sequence[str]) -> Iterator[tuple[str, int, str]]:
 
 
 def _holders(inodes: set[str]) -> dict[str, set[str]]:
-    """The names of the processes that hold each socket, as far as they can be seen."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    """The programs that hold each socket, as far as they can be seen."""
     holders: dict[str, set[str]] = {inode: set() for inode in inodes}
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
-        try:
-            inode = wanted.get(os.readlink(link), "")
-            if inode:
-                with open("/proc/{}/comm".format(link.split("/")[2]), encoding="utf-8", errors="replace") as file:
-                    holders[inode].add(file.read().strip())
-        except OSError:  # the process or the descriptor has gone
-            continue
+        inode = _target(link)[len("socket:[") : -1]
+        if inode in holders:
+            program = _target(link.partition("/fd/")[0] + "/exe").split("/")[-1]
+            holders[inode].add(program.partition(" ")[0])
     return holders
 
 
-def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: dict[str, tuple[str, str]]) -> str:
+def _target(link: str) -> str:
+    """Where a link leads; empty if it has gone, or may not be seen."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: dict[str, tuple[str, str]]) -> str:
     """Why an account is not one that a person reads mail with, or an empty string.
 
     A password field of ``!`` or ``*`` alone is an account without a password (it may have keys); ``!`` before a
@@ -241,7 +245,7 @@ def _not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: dict[st
     """
     password, expires = shadow.get(name, ("", ""))
     if uid and uid < uid_min:
-        return "a system account (uid %d)" % uid
+        return f"a system account (uid {uid})"
     if NOLOGIN.search(shell):
         return f"an account that cannot log in (shell {shell})"
     if re.match(r"!+[^!*]", password):

@@ -93,7 +93,7 @@ class Postfix:
         return [
             (found.address, found.port)
             for found in self._host.listeners()
-            if "master" in found.processes or (not found.processes and found.port in own)
+            if "master" in found.programs or (not found.programs and found.port in own)
         ]
 
     def aliases(self) -> AliasFile:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ALIAS, INCLUDE, FORWARD = "alias", "include", "forward"
 DISCARDED = ("postmaster", "mailer-daemon")
 PROCMAIL = "procmail"
+AT_ONCE = 2000
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class LocalDelivery:
         self._settings = router.settings
         self._tables = router.tables
         self._alias_maps = router.maps("alias_maps")
+        self._ahead: set[str] = set()
 
     def recipient(self, node: Node, recipient: Local) -> Step:
         """What follows a recipient; ``node`` is the node that it is looked at for."""
@@ -100,6 +102,9 @@ class LocalDelivery:
             if step.edges or step.destinations:
                 return replace(step, problems=problems)
         step = self._delivered(node, recipient, user, extension, blank)
+        if any(problem.id == "R10" for problem in problems):
+            # A table that is not what its source says is why there is no alias: not a second finding.
+            step = replace(step, problems=tuple(problem for problem in step.problems if problem.id != "R3"))
         return replace(step, problems=problems + step.problems)
 
     def aliased(self, names: Sequence[str]) -> set[str]:
@@ -108,8 +113,8 @@ class LocalDelivery:
         return {name for name, key in zip(names, keys) if self._tables.find(self._alias_maps, [key], POSTALIAS).found}
 
     def _alias(self, node: Node, recipient: Local, name: str, extension: str) -> tuple[Step, str]:
+        self._look_ahead([name])
         keys = [Key(name), Key("owner-" + name)]
-        self._tables.warm(self._alias_maps, keys, POSTALIAS)
         answer = self._tables.find(self._alias_maps, keys[:1], POSTALIAS)
         if answer.failed:
             return Step((), (Destination("error", "alias_maps does not answer"),), answer.problems), ""
@@ -155,7 +160,7 @@ class LocalDelivery:
     def _file_members(self, path: str, text: str) -> list[tuple[str, str]]:
         """The members of an included or .forward file, each with the place where it stands."""
         return [
-            (member, "%s:%d" % (path, number))
+            (member, f"{path}:{number}")
             for number, line in enumerate(text.split("\n"), 1)
             if not line.startswith("#")
             for member in addresses(line)
@@ -178,7 +183,7 @@ class LocalDelivery:
             else:
                 edges.append(Edge(node, self._member(member, way, extension), via))
         if len(edges) > 1:
-            self._warm([str(edge.target) for edge in edges])
+            self._look_ahead([split(str(edge.target).lower())[0] for edge in edges])
         return Step(tuple(edges), tuple(ends), tuple(problems))
 
     def _member(self, member: str, way: Way, extension: str) -> Node:
@@ -192,14 +197,21 @@ class LocalDelivery:
         itself = way.name in (local, split_extension(local, self._router.delimiters)[0])
         return Local(text, replace(way, name=way.name if itself else ""))
 
-    def _warm(self, names: Sequence[str]) -> None:
-        keys = [
-            Key(prefix + split(name.lower())[0])
-            for name in names
-            if not name.startswith(":")
-            for prefix in ("", "owner-")
-        ]
-        self._tables.warm(self._alias_maps, keys, POSTALIAS)
+    def _look_ahead(self, names: Sequence[str]) -> None:
+        """Ask the tables for names, and for all that their sources say these lead to: one process answers for all."""
+        pending = [name for name in names if name not in self._ahead]
+        fresh: list[Key] = []
+        while pending and len(fresh) < AT_ONCE:
+            name = pending.pop()
+            if name in self._ahead:
+                continue
+            self._ahead.add(name)
+            fresh += [Key(name), Key("owner-" + name)]
+            for table in self._alias_maps:
+                entry = self._tables.written(table, name)
+                members = addresses(entry.value) if entry else []
+                pending += [member.lower().partition("@")[0] for member in members if member[0] not in "/|:"]
+        self._tables.warm(self._alias_maps, fresh, POSTALIAS)
 
     def _file_or_program(self, member: str, via: str, way: Way) -> tuple[Destination, list[Problem]]:
         program = member.startswith("|")

@@ -31,7 +31,7 @@ from .postfix_syntax import (
 
 if TYPE_CHECKING:
     from .evidence import Host
-    from .postfix_tables import Tables
+    from .postfix_tables import Found, Tables
 
 CANONICAL, VIRTUAL, ROUTE = "canonical", "virtual", "route"
 LOCAL, ALIAS, MAILBOX, RELAY, OTHER = "local", "virtual alias", "virtual mailbox", "relay", "other"
@@ -105,7 +105,7 @@ class Router:
         return replace(step, problems=problems + step.problems)
 
     def _mapped(self, node: Address, address: Address, following: str, settings: tuple[str, ...]) -> Step:
-        """What the tables of one stage make of an address. An address that leads to itself goes on to the next stage."""
+        """What the tables of one stage make of an address; one that leads to itself goes on to the next stage."""
         problems: tuple[Problem, ...] = ()
         for setting in settings:
             names = self.maps(setting)
@@ -119,23 +119,27 @@ class Router:
                 return Step((), (Destination("error", f"{setting} does not answer"),), problems)
             if not answer.found:
                 continue
-            kept = setting.split("_")[0].replace("recipient", "canonical") in self.propagated()
-            extension = answer.found.key.extension
-            results = []
-            for result in addresses(answer.found.value):
-                if result.startswith("@"):
-                    user, suffix = split_extension(split(address.text)[0], self.delimiters)
-                    result = (user if extension else user + suffix) + result
-                text = with_extension(self.rewritten(result)[0], extension if kept else "")
-                itself = text.lower() == address.text.lower()
-                results.append(Address(text, following if itself else address.stage))
-            if settings[0] != "virtual_alias_maps":
-                results = results[:1]
+            results = self._results(address, following, setting, answer.found)
             if results == [Address(address.text, following)]:
                 continue
             self.warm(results)
             return replace(_onward(node, results, answer.found.via), problems=problems)
         return Step((), (), problems)
+
+    def _results(self, address: Address, following: str, setting: str, found: Found) -> list[Address]:
+        """The addresses that an entry of a canonical or virtual alias table stands for."""
+        kind = VIRTUAL if setting == "virtual_alias_maps" else CANONICAL
+        extension = found.key.extension if kind in self.propagated() else ""
+        user = split(address.text)[0]
+        if found.key.extension:
+            user = split_extension(user, self.delimiters)[0]
+        results = []
+        for result in addresses(found.value):
+            # @domain stands for the same user there.
+            text = with_extension(self.rewritten(user + result if result[0] == "@" else result)[0], extension)
+            itself = text.lower() == address.text.lower()
+            results.append(Address(text, following if itself else address.stage))
+        return results if kind == VIRTUAL else results[:1]
 
     def warm(self, following: list[Address]) -> None:
         """Look up many addresses with one process a table."""
@@ -168,7 +172,7 @@ class Router:
         kind, setting = self.kind(domain)
         if kind == ALIAS:
             return Route(kind, "error", "User unknown in virtual alias table", "virtual_alias_domains")
-        transport, sign, next_hop = self.settings[setting].partition(":")
+        transport, _sign, next_hop = self.settings[setting].partition(":")
         via = setting
         if not next_hop:
             relayhost = self.settings["relayhost"] if kind in (RELAY, OTHER) else ""
@@ -286,7 +290,7 @@ class Router:
 
     def master_cf(self) -> str:
         try:
-            return self.host.read("%s/master.cf" % self.settings["config_directory"])
+            return self.host.read(self.settings["config_directory"] + "/master.cf")
         except OSError:
             return ""
 
@@ -313,7 +317,7 @@ class Router:
                 else f"correct {route.via}"
             )
             problem = Problem("R3", FAIL, f"{address} is refused: {reason}", route.via, remedy)
-            return Step((), (Destination("error", reason),), (problem,))
+            return Step((), (Destination("error", reason, route.via),), (problem,))
         program = re.search(r"\bargv=(.*)", self.command(route.transport))
         value = program.group(1) if program else f"{route.transport}:{route.next_hop}"
         return Step((), (Destination("pipe", value, route.via),))
@@ -342,7 +346,7 @@ def _onward(node: Address, targets: list[Address], via: str) -> Step:
 def _unknown(address: str, setting: str, problems: tuple[Problem, ...]) -> Step:
     message = f"{address} is in none of the tables of {setting}"
     problem = Problem("R3", FAIL, message, setting, f"add a line for {address} to one of them")
-    return Step((), (Destination("error", message),), (*problems, problem))
+    return Step((), (Destination("error", message, setting),), (*problems, problem))
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

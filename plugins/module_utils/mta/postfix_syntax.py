@@ -155,7 +155,7 @@ def rewrite(address: str, settings: Mapping[str, str], origin: str) -> tuple[str
         address, via = address.partition(":")[2], "source route"
     if "@" not in address:
         if "!" in address and settings["swap_bangpath"] == "yes":
-            site, dummy, user = address.partition("!")
+            site, _sign, user = address.partition("!")
             address, via = f"{user}@{site}", "swap_bangpath"
         elif "%" in address and settings["allow_percent_hack"] == "yes":
             address, via = "@".join(address.rsplit("%", 1)), "allow_percent_hack"
@@ -170,7 +170,7 @@ def rewrite(address: str, settings: Mapping[str, str], origin: str) -> tuple[str
 
 
 def expand(pattern: str, values: Mapping[str, str | None]) -> str | None:
-    """A setting with its ``$name``, ``${name}``, ``${name?text}`` and ``${name:text}`` filled in; None if one is unset."""
+    """A setting with its ``$name``, ``${name?text}`` and ``${name:text}`` filled in; None where a name has no value."""
     unset = False
 
     def fill(match: re.Match[str]) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 POSTMAP, POSTALIAS = "postmap", "postalias"
 SEPARATOR = {POSTMAP: "\t", POSTALIAS: ":\t"}
 COMPILED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag"}
+LISTABLE = (*COMPILED, "texthash", "inline")
 PLAIN_TEXT = ("texthash", "regexp", "pcre", "cidr")
 PATTERNS = ("regexp:", "pcre:", "cidr:", "tcp:", "socketmap:", "randmap:", "fail:")
 REMOTE = ("ldap", "mysql", "pgsql", "memcache", "nis", "nisplus", "tcp", "socketmap")
@@ -84,7 +85,7 @@ class Tables:
                 if name in self._errors:
                     problems.append(self._unanswered(name, tool))
                     return Answer(None, tuple(problems), failed=True)
-                entry = self._entry(name, key)
+                entry = self.written(name, key.text)
                 if entry is not None and value is None and not entry.value:
                     blank = blank or self._where(name, entry)
                 elif not problems:
@@ -99,8 +100,15 @@ class Tables:
         for name in names:
             self._query(name, [key for key in wanted if not (key.partial and _matches_patterns(name))], tool)
 
+    def written(self, name: str, key: str) -> Entry | None:
+        """What the source of a table says of a key, whatever the table says."""
+        source = self._source(name) if described(name).source else None
+        return source.entry(key) if source else None
+
     def keys(self, name: str) -> list[str]:
-        """All keys of a table that can be listed; none of one that cannot."""
+        """All keys of a table of a type that can be listed; none of another."""
+        if described(name).type not in LISTABLE:
+            return []
         done = self._host.run([POSTMAP, "-c", self._config, "-s", name])
         return [line.split("\t")[0] for line in done.out.splitlines()]
 
@@ -132,12 +140,16 @@ class Tables:
         wanted: set[str] = {key.text for key in keys if key.text not in answers and name not in self._errors}
         lines = [text for text in sorted(wanted) if text and text.isprintable()]
         answers.update(dict.fromkeys(wanted))
-        if not lines:
+        compiled = described(name).compiled
+        if compiled and not self._host.stat(compiled):
+            # Postfix's tools wait a second before they say so.
+            self._errors[name] = compiled + " is missing"
+        if not lines or name in self._errors:
             return
         done = self._host.run([tool, "-c", self._config, "-q", "-", name], stdin="\n".join(lines) + "\n")
         fatal = [line for line in done.err.splitlines() if "fatal:" in line or "error:" in line]
         if done.rc and (fatal or done.rc != 1):
-            self._errors[name] = (fatal or [done.err or "rc %d" % done.rc])[0].rpartition("fatal: ")[2]
+            self._errors[name] = (fatal or [done.err or f"rc {done.rc}"])[0].rpartition("fatal: ")[2]
         for line in done.out.splitlines():
             text, sign, value = line.partition(SEPARATOR[tool])
             if sign and text in wanted:
@@ -153,12 +165,8 @@ class Tables:
                 self._sources[table.source] = None
         return self._sources[table.source]
 
-    def _entry(self, name: str, key: Key) -> Entry | None:
-        source = self._source(name) if described(name).source else None
-        return source.entry(key.text) if source else None
-
     def _where(self, name: str, entry: Entry | None) -> str:
-        return "%s:%d" % (described(name).source, entry.line) if entry else name
+        return f"{described(name).source}:{entry.line}" if entry else name
 
     def _differs(self, name: str, key: Key, value: str | None, entry: Entry | None, tool: str) -> list[Problem]:
         """What the table answers against what its source says."""

@@ -29,7 +29,7 @@ def look(host: Host) -> tuple[str, list[str]]:
     """The MTA in charge of a host, empty where there is none, and all that are installed."""
     there = frozenset(signs.program for signs in KNOWN.values() if host.stat(signs.program))
     sockets: list[Socket] = host.listeners() if len(there) > 1 else []
-    listening = frozenset(name for found in sockets if found.port == 25 for name in found.processes)
+    listening = frozenset(name for found in sockets if found.port == 25 for name in found.programs)
     seen = Evidence(there, listening, host.real_path("/usr/sbin/sendmail"))
     return identify(seen, KNOWN), installed(seen, KNOWN)
 

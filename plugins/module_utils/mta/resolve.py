@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The layer "resolves": the expansion of an address, and whether each place where it ends will do.
 
-The MTA says where mail ends; whether that is a person's mailbox is judged here, for every MTA alike (rows R1, R3 to R8).
+The MTA says where mail ends; whether a person reads it there is judged here, for every MTA alike (rows R1, R3 to R8).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def resolve(
 ) -> Expansion:
     """Follow ``address`` through the MTA's own tables to where its mail ends.
 
-    ``allowed`` are accounts that are no person's and are read all the same. ``far_end(next_hop, recipient)`` asks the host
-    that gets a remote address; without it such an address is not judged.
+    ``allowed`` are accounts that are no person's and are read all the same. ``far_end(next_hop, recipient)`` asks the
+    host that gets a remote address; without it such an address is not judged.
     """
     judge = Judge(host, adapter, allowed, far_end)
 

@@ -1,0 +1,37 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""config_transaction: renders its templates on the controller, and ships all files in one call of the module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+
+
+class ActionModule(ActionBase):
+    """Turns ``templates`` into ``files``."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        rendered = [self._render(template, task_vars or {}) for template in args.pop("templates", [])]
+        args["files"] = [*args.get("files", []), *rendered]
+        module = "mailops.postmaster.config_transaction"
+        result.update(self._execute_module(module_name=module, module_args=args, task_vars=task_vars))
+        return result
+
+    def _render(self, template: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        src = template.get("src", "")
+        try:
+            (content,) = lookup.run([src], variables=variables, trim_blocks=True)
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"template {src}: {error}") from error
+        return {**{name: value for name, value in template.items() if name != "src"}, "content": content}

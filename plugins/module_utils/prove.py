@@ -1,0 +1,137 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof of one mail host: the three layers, made on the host and put together."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import proof
+from .mailbox.find import Search
+from .mta.evidence import Host
+from .mta.registry import adapter as adapter_for
+from .mta.resolve import resolve
+from .requirements import ACCEPTS, LANDS, RESOLVES
+from .smtp.far_end import ask_far_end
+from .smtp.probe import Options, probe
+from .verdict import EXEMPT, FAIL, add_up
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .mta.adapter import Adapter
+
+PORT = 25
+ANYWHERE = ("*", "0.0.0.0", "::")
+ROUND = 1.0  # seconds of waiting between two questions to the MTA about what has not arrived
+SETTLED = ("bounced", "deferred")
+LOOK_BACK = 600.0  # seconds: another host's messages were sent before the proof began
+
+
+class HostProof:
+    """What is known of the host while its proof is made; nothing is asked twice."""
+
+    def __init__(self, params: Mapping[str, Any], check_mode: bool) -> None:
+        self.since = time.time() - (LOOK_BACK if params["probe"] else 0)
+        self.params = params
+        self.send = params["send"] and not check_mode
+        self.host = Host()
+        self.mta: Adapter = adapter_for(self.host, params["mta"])
+        served = self.mta.served()
+        self.kinds = {
+            **dict.fromkeys(served.relay, "relay"),
+            **dict.fromkeys(served.virtual, "virtual"),
+            **dict.fromkeys((*served.local, served.hostname), "local"),
+        }
+        named = [name.lower() for name in params["domains"]]
+        self.domains = named or [name for name in self.kinds if "." in name]
+        self._expansions: dict[str, dict[str, Any]] = {}
+        self._fates: dict[str, proof.HandedOn] = {}
+
+    def expansion(self, address: str) -> dict[str, Any]:
+        if address not in self._expansions:
+            allowed = self.params["allowed_accounts"]
+            found = resolve(self.host, self.mta, address, allowed, ask_far_end)
+            self._expansions[address] = found.as_dict()
+        return self._expansions[address]
+
+    def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
+        return self._fates.get(message["token"]) or self.mta.handed_on(message["text"], self.since)
+
+    def servers(self) -> list[dict[str, Any]]:
+        """What was seen from another host, or else what the host sees of itself through its own addresses."""
+        if self.params["probe"]:
+            return list(self.params["probe"])
+        listening = [address for address, port in self.mta.listeners() if port == PORT]
+        addresses = self.host.addresses() if any(address in ANYWHERE for address in listening) else listening
+        relayed = [name for name in self.domains if self.kinds.get(name) == "relay"]
+        served = [name for name in self.domains if name not in relayed]
+        options = Options(send=self.send, send_forms=self.params["send_forms"])
+        return [
+            probe(address, PORT, served, relayed, (), self.params["role_addresses"], options).as_dict()
+            for address in addresses
+            if not address.startswith(("127.", "::1"))
+        ]
+
+    def found(self, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, proof.Found]]:
+        """By token and mailbox, once all have arrived, or the MTA has said of the rest that they do not."""
+        sent = {message["token"]: message for message in messages if 200 <= message["code"] < 300}
+        boxes = {
+            token: proof.wanted_mailboxes([self.expansion(self.address(message))]) for token, message in sent.items()
+        }
+        waiting = {(token, box) for token, found in boxes.items() for box in found}
+        search = Search(sent, dict.fromkeys(box for _token, box in sorted(waiting)))
+        end = time.monotonic() + self.params["timeout"]
+
+        def late(hits: Mapping[str, Mapping[str, proof.Found]]) -> set[tuple[str, str]]:
+            return {(token, box) for token, box in waiting if box not in hits.get(token, {})}
+
+        hits = search.wait(min(ROUND, self.params["timeout"]), lambda hits: not late(hits))
+        while late(hits) and time.monotonic() < end:
+            for token in {token for token, _box in late(hits)}:
+                self._fates[token] = self.mta.handed_on(sent[token]["text"], self.since)
+            settled = {token for token, fate in self._fates.items() if fate.state in SETTLED}
+            waiting = {(token, box) for token, box in waiting if token not in settled}
+            hits = search.wait(ROUND, lambda hits: not late(hits))
+        return hits
+
+    def address(self, message: Mapping[str, Any]) -> str:
+        """The plain address behind the recipient of a message."""
+        role, domain = proof.role_of(message["recipient"]), message["domain"]
+        return f"{role}@{domain}" if domain else role
+
+
+def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Prove the domains of ``params``, by the options of postmaster_check, and return its result."""
+    host = HostProof(params, check_mode)
+    layers = params["layers"]
+    servers = host.servers() if {ACCEPTS, LANDS} & set(layers) else []
+    checks = [check for server in servers for check in server["checks"]]
+    messages = [message for server in servers for message in server["messages"]]
+    literals = sorted({item["domain"] for item in (*checks, *messages) if item["domain"].startswith("[")})
+    places = proof.places(host.domains, host.kinds, literals)
+    closed = bool(servers) and all(server["exempt"] for server in servers)
+
+    resolved = {place: proof.resolves(place, params["role_addresses"], host.expansion) for place in places}
+    found = host.found(messages) if LANDS in layers else {}
+    domains = []
+    for place in places:
+        made = {RESOLVES: resolved[place], ACCEPTS: proof.accepts(place, checks)}
+        made[LANDS] = proof.lands(place, messages, host.expansion, found, host.handed_on)
+        if closed:
+            made[LANDS] = {**made[LANDS], "verdict": EXEMPT}
+        domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))
+
+    verdict = add_up(domain["verdict"] for domain in domains)
+    summary, findings = proof.summary(verdict, domains, bool(params["probe"])), proof.findings(domains)
+    failed = verdict == FAIL and not params["report_only"]
+    return {
+        "verdict": verdict,
+        "summary": summary,
+        "findings": findings,
+        "stranger": bool(params["probe"]),
+        "domains": domains,
+        **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
+    }

@@ -1,0 +1,50 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls to one server, each up to the point where both sides have said hello."""
+
+from __future__ import annotations
+
+from .dialogue import Heard
+from .reply import Answer, NoReply
+from .transport import Connection, Limits, connect
+
+
+class Caller:
+    """Connects to one server, again and again, always to the address that answered first."""
+
+    def __init__(self, server: str, port: int, limits: Limits) -> None:
+        self.transcript: list[str] = []
+        self._server, self._port, self._limits = server, port, limits
+        self._waiting: tuple[Connection | None, Answer] | None = None
+
+    def first(self) -> tuple[Connection | None, Answer]:
+        """The first connection and its greeting; they are kept for ``call``."""
+        self._waiting = self._dial()
+        if self._waiting[0]:
+            self._server = self._waiting[0].peer
+        return self._waiting
+
+    def call(self, verb: str, helo: str) -> tuple[Connection | None, Heard]:
+        """A connection on which both sides have said hello, or nothing and what was heard instead."""
+        if self._waiting:
+            (connection, answer), self._waiting = self._waiting, None
+        else:
+            connection, answer = self._dial()
+            if answer.code >= 500:  # whatever made it change its mind, it is no answer to what is asked
+                answer = NoReply(f"the server takes no further connection: {answer.code} {answer.text}")
+        command = "connect"
+        if connection and answer.positive:
+            command = f"{verb} {helo}"
+            answer = connection.hello(verb, helo)
+            if verb == "EHLO" and answer.code >= 500:
+                answer = connection.hello("HELO", helo)  # RFC 5321 section 3.2
+            if answer.positive:
+                return connection, Heard(command, answer)
+        if connection:
+            connection.quit()
+        return None, Heard(command, answer)
+
+    def _dial(self) -> tuple[Connection | None, Answer]:
+        connection = connect(self._server, self._port, self._limits, self.transcript)
+        return (None, connection) if isinstance(connection, NoReply) else (connection, connection.greeting())

@@ -1,0 +1,266 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SMTP dialogue as data: what a server is asked, and what its answers mean (layer "accepts"). Pure.
+
+``plan`` turns the facts of a server into transactions of steps; a step is one command and the rule by which its reply
+is judged. How the transactions share connections is decided while they run, for each server has its own limits.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check
+from .reply import Answer, NoReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CLOSED = (554, 521)  # a greeting that says: no mail here, for anybody
+
+# FAIL, unless the control step was answered with the same code: then the cause is not what this step asks about.
+UNLIKE_CONTROL = "unlike control"
+
+# By rule: verdicts by the longest matching prefix of the code (0: no reply); what is not listed is inconclusive.
+ACCEPT = {"2": PASS, "5": UNLIKE_CONTROL}
+RULES: dict[str, dict[str, str]] = {
+    "accept": ACCEPT,
+    "second": {**ACCEPT, "452": FAIL},
+    "plain": {**ACCEPT, **dict.fromkeys(("500", "501", "502", "503", "504", "530"), FAIL)},
+    "parse": {"2": PASS, "5": PASS, **dict.fromkeys(("500", "501", "502", "503", "504", "530", "555"), FAIL)},
+    "refuse": {"2": UNLIKE_CONTROL, "4": PASS, "421": INCONCLUSIVE, "5": PASS},
+    "unknown": {"2": FAIL, "5": PASS},
+    "any": dict.fromkeys("0245", SKIPPED),
+}
+# The same where it was the HELO or MAIL before the step that was refused: then nothing was seen to be turned away.
+REFUSED_BEFORE = {**RULES, "second": ACCEPT, "parse": ACCEPT, "refuse": {}, "unknown": {}}
+NEGATIVE = ("refuse", "unknown", "any")
+
+# A refusal that is the domain owner's own wish, by row.
+LATITUDE = {"A7": re.compile(r"\bSPF\b|\b5\.7\.2[3-6]\b", re.IGNORECASE)}
+
+# What a token message is sent to: one for each place, or every form that was accepted.
+PLACES = ("A1", "A2", "A12")
+LANDING = {"one": PLACES, "all": (*PLACES, "A3", "A4", "A6", "R11")}
+
+FINDINGS: dict[str, tuple[str, str]] = {
+    "A1": ("mail for {address} is refused", "accept postmaster at {domain}: an alias, a virtual entry or an account"),
+    "A2": ("mail for postmaster without a domain is refused", "take a bare <postmaster> for the local one"),
+    "A3": ("postmaster is refused in this letter case", "compare the local part postmaster without regard to case"),
+    "A4": ("postmaster is refused as a quoted string", "take quotes and backslashes off before comparing (4.1.2)"),
+    "A5": ("a source route is a syntax error to this server", "parse the route and ignore it, or refuse it with 550"),
+    "A6": ("mail from the null sender is refused, so bounces are lost", "accept MAIL FROM:<> for all recipients"),
+    "A7": ("a sender in {domain} is refused", "refuse no sender only because its domain is one's own"),
+    "A12": ("mail for postmaster at the address literal is refused", "count {domain} among the local domains"),
+    "A14": ("port 25 demands STARTTLS or EHLO", "offer STARTTLS on port 25 without demanding it; take HELO"),
+    "A16": ("VRFY postmaster is refused", "answer VRFY with 252 where it shall tell nothing"),
+    "N1": ("{address} is accepted: an open relay", "accept foreign domains from trusted networks only"),
+    "N2": ("any name without a domain is accepted", "refuse recipients that do not exist"),
+    "N3": (
+        "a made-up name at {domain} is accepted: what RCPT says of other addresses there tells nothing",
+        "refuse recipients that do not exist, unless {domain} is a catch-all on purpose",
+    ),
+    "R11": ("mail for {address} is refused", "accept {address}: an alias, a virtual entry or an account"),
+    "E1": ("the server greets with {code}, and then does not keep to it", "after 554 wait for QUIT, answer 503"),
+}
+REMEDIES = {530: "do not demand STARTTLS or AUTH on port 25 (RFC 3207 section 4)"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of a server: the domains that it serves and those that it relays, its own address literals in
+    brackets, the role addresses besides postmaster; and how the probe introduces itself."""
+
+    served: tuple[str, ...] = ()
+    relayed: tuple[str, ...] = ()
+    literals: tuple[str, ...] = ()
+    role_addresses: tuple[str, ...] = ("abuse",)
+    foreign_domain: str = "foreign.invalid"
+    helo: str = "localhost"
+    sender: str = "postmaster@localhost"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and the row and rule by which its reply is judged. ``control`` is the step to compare it with."""
+
+    check: str
+    command: str
+    address: str
+    domain: str = ""
+    rule: str = "accept"
+    control: Step | None = None
+
+    @property
+    def negative(self) -> bool:
+        return self.rule in NEGATIVE
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Steps in one mail transaction; without a ``sender`` they stand outside of any."""
+
+    steps: tuple[Step, ...]
+    sender: str | None
+    hello: str = "EHLO"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The answer that settled a step, and the command that got it: the step's own, or one before it."""
+
+    command: str
+    answer: Answer
+
+
+def rcpt(check: str, address: str, domain: str = "", rule: str = "accept", control: Step | None = None) -> Step:
+    return Step(check, f"RCPT TO:<{address}>", address, domain, rule, control)
+
+
+def plan(target: Target, nonce: str) -> list[Transaction]:
+    """Everything that a server is asked. ``nonce`` is a local part that exists nowhere."""
+    domains = (*target.served, *target.relayed)
+    homes = [*(rcpt("A1", f"postmaster@{domain}", domain) for domain in domains), rcpt("A2", "Postmaster")]
+    positives = [
+        *homes,
+        *(rcpt("A3", name) for name in ("POSTMASTER", "PoStMaStEr")),
+        *(rcpt("A12", f"postmaster@{literal}", literal) for literal in target.literals),
+    ]
+    for domain in domains:
+        positives += (
+            rcpt("A3", f"POSTMASTER@{domain}", domain),
+            rcpt("A3", f"PoStMaStEr@{domain}", domain),
+            rcpt("A4", f'"postmaster"@{domain}', domain),
+            rcpt("A4", f'"post\\master"@{domain}', domain),
+            rcpt("A5", f"@x.example:postmaster@{domain}", domain, "parse"),
+        )
+        for role in target.role_addresses:
+            positives += (rcpt("R11", f"{name}@{domain}", domain) for name in dict.fromkeys((role, role.upper())))
+    bounces = [
+        rcpt("A6", home.address, home.domain, "second" if number else "accept", home)
+        for number, home in enumerate(homes)
+    ]
+    own_senders = [
+        Transaction((rcpt("A7", home.address, home.domain, "accept", home),), home.address)
+        for home in homes
+        if home.domain in target.served
+    ]
+    return [
+        *_transactions(positives, target.sender),
+        *_transactions(bounces, ""),
+        Transaction((Step("A16", "VRFY postmaster", "postmaster"),), None),
+        *own_senders,
+        *_transactions(_negatives(target, nonce), target.sender),
+        Transaction((rcpt("A14", homes[0].address, "", "plain", homes[0]),), target.sender, "HELO"),
+    ]
+
+
+def judge(step: Step, heard: Heard, control: Check | None = None) -> Check:
+    """The verdict on one step; ``control`` is that on the step's control."""
+    answer = heard.answer
+    rules = (RULES if heard.command == step.command else REFUSED_BEFORE)[step.rule]
+    code = str(answer.code)
+    verdict = rules.get(code, rules.get(code[0], INCONCLUSIVE))
+    message, remedy = "", ""
+    if verdict == UNLIKE_CONTROL:
+        same = control is not None and control.code == answer.code
+        verdict = SKIPPED if same else FAIL
+    if verdict == FAIL and step.check in LATITUDE and LATITUDE[step.check].search(answer.text):
+        verdict, message = PASS, "refused as the domain's own policy asks (SPF)"
+    elif verdict == FAIL:
+        message, remedy = (text.format(**vars(step), code=answer.code) for text in FINDINGS[step.check])
+        remedy = REMEDIES.get(answer.code, remedy)
+    elif verdict == INCONCLUSIVE:
+        message = _why_inconclusive(step, heard)
+        remedy = "probe again when the server answers"
+    elif verdict == SKIPPED and step.rule == "any":
+        message = "a backup MX need not know the recipients: this is the primary's to answer"
+    elif verdict == SKIPPED and control:
+        message = f"answered as {control.address} was (row {control.id}), so it says nothing of its own"
+    return Check(
+        step.check, verdict, step.address, heard.command, answer.code, answer.text, message, remedy, step.domain
+    )
+
+
+def verdicts(transactions: Sequence[Transaction], heard: Mapping[Step, Heard]) -> list[Check]:
+    """The checks of a plan, in its order, from what was heard to each step."""
+    checks: dict[Step, Check] = {}
+
+    def check(step: Step) -> Check:
+        if step not in checks:
+            checks[step] = judge(step, heard[step], check(step.control) if step.control else None)
+        return checks[step]
+
+    return [check(step) for transaction in transactions for step in transaction.steps]
+
+
+def closed(transactions: Sequence[Transaction], greeting: Answer, command: str, answer: Answer) -> list[Check]:
+    """The checks of a server that greeted with 554 or 521, and answered ``command`` after that."""
+    shut = isinstance(answer, NoReply) and answer.closed
+    if answer.code == 503 or (greeting.code == 521 and (answer.code == 521 or shut)):
+        verdict = EXEMPT
+    elif isinstance(answer, NoReply) and not shut:
+        verdict = INCONCLUSIVE
+    elif answer.code >= 500:
+        verdict = WARN
+    else:
+        verdict = FAIL
+    message, remedy = (text.format(code=greeting.code) for text in FINDINGS["E1"])
+    if verdict == EXEMPT:
+        message, remedy = f"the server greets with {greeting.code}: it takes no mail, at least not from here", ""
+    words = f"{greeting.text}; then: {answer.text}"
+    places = [step for transaction in transactions for step in transaction.steps if step.check in PLACES]
+    return [
+        Check("E1", verdict, "", command, greeting.code, words, message, remedy),
+        *(
+            Check(step.check, EXEMPT, step.address, "connect", greeting.code, greeting.text, domain=step.domain)
+            for step in places
+        ),
+    ]
+
+
+def letters(transactions: Sequence[Transaction], checks: Sequence[Check], forms: str) -> list[tuple[str, Step]]:
+    """The sender and step of each token message: one for each place, and for ``all`` every form that was accepted."""
+    passed = {(check.id, check.address) for check in checks if check.verdict == PASS}
+    return [
+        (transaction.sender or "", step)
+        for transaction in transactions
+        for step in transaction.steps
+        if step.check in PLACES or (step.check in LANDING[forms] and (step.check, step.address) in passed)
+    ]
+
+
+def _negatives(target: Target, nonce: str) -> list[Step]:
+    foreign = target.foreign_domain
+    bare = rcpt("N2", nonce, "", "refuse")
+    steps = [
+        bare,
+        rcpt("N1", f"postmaster@{foreign}", "", "refuse"),
+        rcpt("N1", f"{foreign}!postmaster", "", "refuse", bare),
+    ]
+    for domain in (*target.served, *target.relayed):
+        rule = "unknown" if domain in target.served else "any"
+        control = rcpt("N3", f"{nonce}@{domain}", domain, rule)
+        steps += (
+            control,
+            rcpt("N1", f"postmaster%{foreign}@{domain}", domain, "refuse", control),
+            rcpt("N1", f"@{domain}:postmaster@{foreign}", domain, "refuse"),
+            rcpt("N1", f'"postmaster@{foreign}"@{domain}', domain, "refuse", control),
+        )
+    return steps
+
+
+def _transactions(steps: Sequence[Step], sender: str, size: int = 100) -> list[Transaction]:
+    """RFC 5321 section 4.5.3.1.8: every server takes 100 recipients in one transaction."""
+    return [Transaction(tuple(steps[start : start + size]), sender) for start in range(0, len(steps), size)]
+
+
+def _why_inconclusive(step: Step, heard: Heard) -> str:
+    if isinstance(heard.answer, NoReply):
+        return f"no reply to {heard.command}: {heard.answer.text}"
+    if heard.answer.code >= 500 or heard.command != step.command:
+        return f"could not be asked, for {heard.command} was answered with {heard.answer.code}"
+    return "the server puts it off (a temporary refusal)"

@@ -1,0 +1,38 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The token message: small, harmless, explains itself, and can be found again. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HEADER = "X-Postmaster-Token"
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def compose(token: str, sender: str, recipient: str, helo: str, server: str, now: datetime) -> bytes:
+    """A message (RFC 5322) to the address ``recipient`` of an envelope, in any form of it but a source route.
+
+    Every address in it has a domain: the name of the ``server`` where the recipient has none, ``helo`` where the
+    sender is the null one. ``now`` is in UTC.
+    """
+    date = f"{DAYS[now.weekday()]}, {now.day} {MONTHS[now.month - 1]} {now:%Y %H:%M:%S} +0000"
+    lines = (
+        f"From: {sender or f'mailer-daemon@{helo}'}",
+        f"To: {recipient if '@' in recipient else f'{recipient}@{server}'}",
+        f"Subject: mailops.postmaster check {token}",
+        f"Date: {date}",
+        f"Message-ID: <{token}@{helo}>",
+        "Auto-Submitted: auto-generated",
+        f"{HEADER}: {token}",
+        "",
+        "This message shows that mail for postmaster reaches you, as RFC 5321 section 4.5.1 asks.",
+        "Nothing else depends on it, and you may delete it.",
+        "",
+    )
+    return "\r\n".join(lines).encode("ascii")

@@ -1,0 +1,171 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The probe of one server: everything that is asked of it, and the token messages where those are asked for."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable
+
+from ..errors import UserError
+from ..verdict import Check, add_up
+from .asking import ask
+from .caller import Caller
+from .dialogue import CLOSED, Target, closed, letters, plan, verdicts
+from .names import domain, host, literal, local_part, mailbox
+from .names import server as parse_server
+from .sending import Message, send
+from .transport import Limits, own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to probe. ``timeout`` and ``deadline`` in seconds: for each reply, and for the whole server.
+
+    An empty ``helo`` stands for this host's own name; a ``sender`` of None for postmaster there.
+    """
+
+    helo: str = ""
+    sender: str | None = None
+    foreign_domain: str = "foreign.invalid"
+    send: bool = False
+    send_forms: str = "one"
+    timeout: float = 15.0
+    deadline: float = 120.0
+    retries: int = 1
+
+
+@dataclass(frozen=True)
+class ServerResult:
+    """What one server answered. ``exempt``: it takes no mail at all and says so with 554 or 521."""
+
+    server: str
+    port: int
+    checks: list[Check]
+    exempt: bool = False
+    messages: list[Message] = field(default_factory=list)
+    transcript: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        return add_up(check.weight for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "server": self.server,
+            "port": self.port,
+            "verdict": self.verdict,
+            "exempt": self.exempt,
+            "checks": [check.as_dict() for check in self.checks],
+            "messages": [dict(vars(message)) for message in self.messages],
+            "transcript": self.transcript,
+        }
+
+
+def probe(
+    server: str,
+    port: int = 25,
+    served: Sequence[str] = (),
+    relayed: Sequence[str] = (),
+    literals: Sequence[str] = (),
+    role_addresses: Sequence[str] = ("abuse",),
+    options: Options | None = None,
+) -> ServerResult:
+    """Ask one server everything. ``literals`` are its own addresses, in brackets, besides the one connected to."""
+    options = options or Options()
+    caller = Caller(server, port, Limits.starting_now(options.timeout, options.deadline))
+    connection, greeting = caller.first()
+    own = (literal(connection.peer),) if connection else ()
+    helo = options.helo or own_name() or (literal(connection.own) if connection else "localhost")
+    target = Target(
+        served=tuple(dict.fromkeys(served)),
+        relayed=tuple(dict.fromkeys(relayed)),
+        literals=tuple(dict.fromkeys((*own, *literals))),
+        role_addresses=tuple(dict.fromkeys(role_addresses)),
+        foreign_domain=options.foreign_domain,
+        helo=helo,
+        sender=f"postmaster@{helo}" if options.sender is None else options.sender,
+    )
+    transactions = plan(target, "nosuch-" + secrets.token_hex(6))
+    if connection and greeting.code in CLOSED:
+        command = f"EHLO {helo}"
+        checks = closed(transactions, greeting, command, connection.command(command))
+        connection.quit()
+        return ServerResult(server, port, checks, exempt=True, transcript=caller.transcript)
+    checks = verdicts(transactions, ask(caller, helo, transactions, options.retries))
+    wanted = letters(transactions, checks, options.send_forms) if options.send else []
+    messages = send(caller, target, wanted, options.retries)
+    return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
+
+
+def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Probe the servers of ``params`` as the module smtp_probe documents them, and return its result."""
+    note = _Checked(params)
+    servers = note.each("servers", parse_server)
+    served = note.each("domains", domain)
+    relayed = note.each("relay_domains", domain)
+    literals = note.each("literals", lambda value: host(value) if value.startswith("[") else literal(value))
+    roles = note.each("role_addresses", local_part)
+    options = Options(
+        helo=note.one("helo", host) if params["helo"] else "",
+        sender=None if params["sender"] is None else note.one("sender", mailbox),
+        foreign_domain=note.one("foreign_domain", domain),
+        send=params["send"] and not check_mode,
+        send_forms=params["send_forms"],
+        timeout=note.one("timeout", _positive),
+        deadline=note.one("deadline", _positive),
+        retries=note.one("retries", _natural),
+    )
+    for name in set(served) & set(relayed):
+        note.errors.append(f"relay_domains: {name!r} is among the domains too; a domain is served or relayed.")
+    if options.foreign_domain in (*served, *relayed):
+        note.errors.append(f"foreign_domain: {options.foreign_domain!r} is a domain of the servers; name another.")
+    note.settle()
+    results = [probe(name, port, served, relayed, literals, roles, options) for name, port in servers]
+    return {
+        "verdict": add_up(result.verdict for result in results),
+        "servers": [result.as_dict() for result in results],
+    }
+
+
+class _Checked:
+    """The options of the module, each checked before anything is asked; the mistakes are told all at once."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._params = params
+        self.errors: list[str] = []
+
+    def one(self, option: str, check: Callable[[Any], Any]) -> Any:
+        return self._check(option, self._params[option], check)
+
+    def each(self, option: str, check: Callable[[Any], Any]) -> list[Any]:
+        return [self._check(option, value, check) for value in self._params[option]]
+
+    def settle(self) -> None:
+        """Raise what was found."""
+        if self.errors:
+            raise UserError("\n".join(self.errors))
+
+    def _check(self, option: str, value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            self.errors.append(f"{option}: {value!r} is not allowed here; allowed: {error}.")
+            return value
+
+
+def _positive(value: float) -> float:
+    if not 0 < value <= 86400:
+        raise ValueError("a number of seconds above 0, at most 86400")
+    return value
+
+
+def _natural(value: int) -> int:
+    if not 0 <= value <= 10:
+        raise ValueError("a whole number from 0 to 10")
+    return value

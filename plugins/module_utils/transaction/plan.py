@@ -1,0 +1,69 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a transaction changes: the files as they are wanted against the files as they are. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file: its bytes, its owner and group by number, its permission bits."""
+
+    content: bytes
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path, what is there (None: nothing), and what is wanted."""
+
+    path: str
+    before: Image | None
+    after: Image
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    def diff(self) -> dict[str, str]:
+        """Before and after, as Ansible shows them."""
+        before = self.before.content if self.before else b""
+        return {
+            "before_header": self.path + ("" if self.before else " (absent)"),
+            "after_header": f"{self.path} ({self.after.mode:04o})",
+            "before": before.decode("utf-8", "replace"),
+            "after": self.after.content.decode("utf-8", "replace"),
+        }
+
+
+def activation(changes: Iterable[Change], restart_on: Sequence[Mapping[str, str]]) -> str:
+    """``restart`` where lines that match a pattern differ, else ``reload``; ``none`` where nothing changed."""
+    changed = {change.path: change for change in changes if change.changed}
+    for rule in restart_on:
+        change = changed.get(rule["path"])
+        if change and _lines(change.before, rule["pattern"]) != _lines(change.after, rule["pattern"]):
+            return "restart"
+    return "reload" if changed else "none"
+
+
+def _lines(image: Image | None, pattern: str) -> list[str]:
+    text = image.content.decode("utf-8", "replace") if image else ""
+    return [line for line in text.splitlines() if re.search(pattern, line)]
+
+
+def filled(argv: Sequence[str], **values: str) -> list[str]:
+    """A command with its placeholders (``{stage}``, ``{path}``, ``{since}``) filled in."""
+    words = list(argv)
+    for name, value in values.items():
+        words = [word.replace("{" + name + "}", value) for word in words]
+    return words

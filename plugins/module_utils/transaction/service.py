@@ -1,0 +1,76 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service of the MTA: brought up, told of a new configuration, and asked whether it answers."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..smtp.reply import NoReply
+from ..smtp.transport import Limits, connect, own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..mta.evidence import Host
+
+INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
+
+
+class Service:
+    """A systemd unit, and the addresses on which it must answer; ``timeout`` in seconds."""
+
+    def __init__(
+        self, host: Host, unit: Mapping[str, Any], answers: Sequence[Mapping[str, Any]], timeout: float
+    ) -> None:
+        self._host, self._unit, self._answers, self._timeout = host, unit, answers, timeout
+
+    @property
+    def enabled(self) -> bool:
+        return not self._unit or self._says("is-enabled")
+
+    @property
+    def active(self) -> bool:
+        return not self._unit or self._says("is-active")
+
+    def activate(self, how: str) -> str:
+        """Bring the unit up with the configuration that is in place; an empty string, or what went wrong."""
+        if not self._unit:
+            return ""
+        commands = [] if self.enabled else [["systemctl", "enable", self._unit["name"]]]
+        commands.append(self._unit["reload" if how == "reload" and self.active else "restart"])
+        for command in commands:
+            done = self._host.run(command, timeout=self._timeout)
+            if done.rc:
+                return f"`{done.command}` failed: {(done.err or done.out).strip() or done.rc}"
+        return self.answer()
+
+    def answer(self) -> str:
+        """Wait until every address greets and answers EHLO; an empty string, or the last thing that went wrong."""
+        limits = Limits.starting_now(self._timeout, self._timeout)
+        for listener in self._answers:
+            wrong = self._ask(listener, limits)
+            while wrong and not limits.over:
+                time.sleep(INTERVAL)
+                wrong = self._ask(listener, limits)
+            if wrong:
+                return f"{listener['address']} port {listener['port']} does not answer: {wrong}"
+        return ""
+
+    def _ask(self, listener: Mapping[str, Any], limits: Limits) -> str:
+        connection = connect(listener["address"], listener["port"], limits)
+        if isinstance(connection, NoReply):
+            return connection.text
+        greeting = connection.greeting()
+        wrong = "" if re.match(listener["greeting"], str(greeting.code)) else f"{greeting.code or ''} {greeting.text}"
+        if not wrong and greeting.positive:
+            hello = connection.hello("EHLO", own_name() or "localhost")
+            wrong = "" if hello.positive else f"EHLO: {hello.code or ''} {hello.text}"
+        connection.quit()
+        return wrong.strip()
+
+    def _says(self, verb: str) -> bool:
+        return self._host.run(["systemctl", "--quiet", verb, self._unit["name"]]).rc == 0

@@ -1,0 +1,272 @@
+#!/usr/bin/python
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""config_transaction: the configuration of a mail host as one change."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: config_transaction
+short_description: Change the configuration of a mail host as one transaction
+version_added: 0.1.0
+description:
+  - Compares the files with what is there, and changes nothing where nothing differs.
+  - Stages them beside a copy of the live directory, compiles their tables there, and lets the MTA check what is staged. What
+    does not pass never goes live.
+  - Keeps the old files, swaps by rename, reloads or restarts the service, and asks it for a greeting and an EHLO.
+  - Where that fails the old files come back, the service is told so, and the task fails with the reason from the log.
+  - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
+author: The mailops.postmaster contributors (@mailops)
+extends_documentation_fragment: mailops.postmaster.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Stages and checks in a temporary directory, and changes nothing.
+  diff_mode:
+    support: full
+options:
+  templates:
+    description: Files that are rendered on the controller from templates.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      src:
+        description: The template, looked for as M(ansible.builtin.template) does.
+        type: path
+        required: true
+      path: &path
+        description: Where the file belongs. A link is kept, and its target written.
+        type: path
+        required: true
+      owner: &owner
+        description: Name or number of its owner.
+        type: str
+        default: root
+      group: &group
+        description: Name or number of its group.
+        type: str
+        default: root
+      mode: &mode
+        description: Its permissions, octal.
+        type: str
+        default: '0644'
+      compile: &compile
+        description:
+          - The command that compiles the file, where it is the source of a table. C({path}) stands for the staged file,
+            C({stage}) for the staged directory.
+          - What it writes beside the file, under the file's name with one more ending, is put in place with the file.
+        type: list
+        elements: str
+        default: []
+  files:
+    description: Files whose content is given.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: *path
+      content:
+        description: What the file says.
+        type: str
+        required: true
+      owner: *owner
+      group: *group
+      mode: *mode
+      compile: *compile
+  stage:
+    description: A directory that is copied for the stage, so that the MTA can check the new files among the others.
+    type: path
+  check:
+    description: Commands that check the stage, C({stage}). Each has to end with 0.
+    type: list
+    elements: list
+    default: []
+  service:
+    description: The service to bring up. It is enabled and active afterwards.
+    type: dict
+    suboptions:
+      name:
+        description: The systemd unit.
+        type: str
+        required: true
+      reload:
+        description: The command that makes the service read its configuration again.
+        type: list
+        elements: str
+        required: true
+      restart:
+        description: The command that starts the service anew; used where it does not run.
+        type: list
+        elements: str
+        required: true
+      restart_on:
+        description: Where a reload is not enough.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          path:
+            description: One of the files.
+            type: path
+            required: true
+          pattern:
+            description: A regular expression. The service is restarted where the lines that match it differ.
+            type: str
+            required: true
+  answers:
+    description: Where the service has to answer after its activation, with a greeting and to EHLO (RFC 5321 section 3.1).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: Address or host name.
+        type: str
+        required: true
+      port:
+        description: TCP port.
+        type: int
+        default: 25
+      greeting:
+        description: A regular expression for the code of the greeting.
+        type: str
+        default: ^220
+  reason:
+    description: A command that shows the log; C({since}) stands for the time of the activation, in seconds since the epoch.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How long a command may take, and the service to answer, in seconds.
+    type: float
+    default: 20
+  state_dir:
+    description: Where the journals are kept, with the old files.
+    type: path
+    default: /var/lib/mailops-postmaster
+"""
+
+EXAMPLES = r"""
+- name: Configure Postfix
+  mailops.postmaster.config_transaction:
+    stage: /etc/postfix
+    files:
+      - path: /etc/postfix/main.cf
+        content: |
+          myhostname = mx1.example.org
+          mydestination = example.org, localhost
+    check:
+      - [postfix, -c, "{stage}", check]
+    service:
+      name: postfix
+      reload: [systemctl, reload, postfix]
+      restart: [systemctl, restart, postfix]
+    answers:
+      - address: 127.0.0.1
+  become: true
+"""
+
+RETURN = r"""
+state:
+  description:
+    - V(unchanged), V(confirmed) after a change that holds, V(rolled_back) where the old files came back, and V(pending) in
+      check mode where there is something to change.
+  returned: always
+  type: str
+transaction:
+  description: The id of the transaction; empty where nothing differs.
+  returned: always
+  type: str
+activation:
+  description: What the service was told, V(none), V(reload) or V(restart).
+  returned: always
+  type: str
+files:
+  description: Each file, and whether it differs.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Where it belongs.
+      type: str
+    changed:
+      description: Whether it differs in content, owner, group or mode.
+      type: bool
+diff:
+  description: Before and after of each file that differs.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+
+WORDS = {"type": "list", "elements": "str"}
+FILE = {
+    "path": {"type": "path", "required": True},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str", "default": "0644"},
+    "compile": {**WORDS, "default": []},
+}
+ARGUMENTS = {
+    "templates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {**FILE, "src": {"type": "path", "required": True}},
+    },
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {**FILE, "content": {"type": "str", "required": True}},
+    },
+    "stage": {"type": "path"},
+    "check": {"type": "list", "elements": "list", "default": []},
+    "service": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "reload": {**WORDS, "required": True},
+            "restart": {**WORDS, "required": True},
+            "restart_on": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"path": {"type": "path", "required": True}, "pattern": {"type": "str", "required": True}},
+            },
+        },
+    },
+    "answers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "address": {"type": "str", "required": True},
+            "port": {"type": "int", "default": 25},
+            "greeting": {"type": "str", "default": "^220"},
+        },
+    },
+    "reason": {**WORDS, "default": []},
+    "timeout": {"type": "float", "default": 20},
+    "state_dir": {"type": "path", "default": "/var/lib/mailops-postmaster"},
+}
+
+
+def change(params, check_mode):
+    """The module's work, with a result in place of an end."""
+    return Transaction(Host(), params).run(check_mode)
+
+
+def main():
+    run(change, argument_spec=ARGUMENTS, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()

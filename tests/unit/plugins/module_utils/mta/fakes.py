@@ -1,0 +1,194 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that is data, with a Postfix whose tools read the tables that the data holds."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Account, Completed, FileStat, Host
+
+DEFAULTS = {
+    "alias_database": "hash:/etc/aliases",
+    "alias_maps": "hash:/etc/aliases",
+    "allow_mail_to_commands": "alias, forward",
+    "allow_mail_to_files": "alias, forward",
+    "allow_percent_hack": "yes",
+    "append_at_myorigin": "yes",
+    "append_dot_mydomain": "no",
+    "canonical_maps": "",
+    "config_directory": "/etc/postfix",
+    "default_privs": "nobody",
+    "default_transport": "smtp",
+    "fallback_transport": "",
+    "fallback_transport_maps": "",
+    "forward_path": "$home/.forward${recipient_delimiter}${extension}, $home/.forward",
+    "home_mailbox": "",
+    "inet_interfaces": "all",
+    "inet_protocols": "all",
+    "local_transport": "local:mail.example.org",
+    "luser_relay": "",
+    "mail_spool_directory": "/var/mail",
+    "mail_version": "3.10.0",
+    "mailbox_command": "",
+    "mailbox_command_maps": "",
+    "mailbox_transport": "",
+    "mailbox_transport_maps": "",
+    "mydestination": "example.org, mail.example.org, localhost",
+    "mydomain": "example.org",
+    "myhostname": "mail.example.org",
+    "myorigin": "example.org",
+    "owner_request_special": "yes",
+    "parent_domain_matches_subdomains": "relay_domains",
+    "propagate_unmatched_extensions": "canonical, virtual",
+    "proxy_interfaces": "",
+    "recipient_canonical_maps": "",
+    "recipient_delimiter": "+",
+    "relay_domains": "",
+    "relay_recipient_maps": "",
+    "relay_transport": "relay",
+    "relayhost": "",
+    "relocated_maps": "",
+    "reset_owner_alias": "no",
+    "swap_bangpath": "yes",
+    "transport_maps": "",
+    "virtual_alias_domains": "",
+    "virtual_alias_maps": "",
+    "virtual_mailbox_base": "",
+    "virtual_mailbox_domains": "",
+    "virtual_mailbox_maps": "",
+    "virtual_transport": "virtual",
+}
+
+MASTER_CF = """\
+# service type private unpriv chroot wakeup maxproc command
+smtp       inet n - y - - smtpd
+submission inet n - y - - smtpd
+  -o syslog_name=postfix/submission
+local      unix - n n - - local
+virtual    unix - n n - - virtual
+smtp       unix - - y - - smtp
+relay      unix - - y - - smtp
+        -o syslog_name=postfix/relay
+error      unix - - y - - error
+discard    unix - - y - - discard
+lmtp       unix - - y - - lmtp
+filter     unix - n n - - pipe
+  flags=R user=nobody argv=/usr/bin/filter ${recipient}
+"""
+
+ACCOUNTS = (
+    Account("root", 0, 0, "/root", "/bin/bash"),
+    Account("daemon", 1, 1, "/usr/sbin", "/usr/sbin/nologin", "a system account (uid 1)"),
+    Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),
+    Account("bob", 1001, 1001, "/home/bob", "/bin/bash"),
+    Account("locked", 1002, 1002, "/home/locked", "/bin/bash", "a locked account"),
+    Account("nobody", 65534, 65534, "/nonexistent", "/usr/sbin/nologin", "an account that cannot log in"),
+)
+DIRECTORY = FileStat(0, 0, 0o755, 0, 0, True, False)
+PROGRAM = FileStat(0, 0, 0o755, 0, 0, False, True)
+OLD, NEW = 1000.0, 2000.0
+
+
+class FakeHost(Host):
+    """``files`` holds texts by path, ``stats`` what differs from a file of root's with mode 0644."""
+
+    def __init__(self, aliases="", files=None, stats=None, programs=("/usr/sbin/postconf",), **settings):
+        self.settings = {**DEFAULTS, **settings}
+        self.files = {"/etc/postfix/master.cf": MASTER_CF, "/etc/aliases": aliases, "/etc/aliases.db": aliases}
+        self.files.update(files or {})
+        self.stats = {path: {"kind": PROGRAM} for path in programs}
+        self.stats.update(stats or {})
+        self.commands = []
+        self.answers = {}
+        self.sockets = []
+
+    def stat(self, path):
+        known = {path: dict(changes) for path, changes in self.stats.items()}
+        directories = {
+            above
+            for name in (*self.files, *known, "/var/mail/x", "/home/alice/x", "/home/bob/x")
+            for above in _above(name)
+        }
+        if path in self.files or path in known:
+            changes = known.get(path, {})
+            mtime = NEW if path.endswith((".db", ".lmdb")) else OLD
+            kind = changes.pop("kind", FileStat(0, 0, 0o644, mtime, 0, False, True))
+            return replace(kind, **changes)
+        return DIRECTORY if path in directories else None
+
+    def read(self, path):
+        if path not in self.files:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return self.files[path]
+
+    def tail(self, path, _size=0):
+        return self.files.get(path, "")
+
+    def real_path(self, path):
+        return path
+
+    def which(self, program):
+        return next((path for path in self.stats if posixpath.basename(path) == program), None)
+
+    def account(self, name):
+        return next((account for account in ACCOUNTS if account.name == name), None)
+
+    def account_of(self, uid):
+        return next((account for account in ACCOUNTS if account.uid == uid), None)
+
+    def addresses(self):
+        return ["192.0.2.1", "2001:db8::1"]
+
+    def listeners(self):
+        return self.sockets
+
+    def run(self, argv, stdin="", **_timeout):
+        self.commands.append(tuple(argv))
+        if argv[0] == "postconf":
+            return _said("".join(f"{name} = {value}\n" for name, value in self.settings.items()))
+        if argv[0] in ("postmap", "postalias"):
+            return self.postmap(argv[0], argv[3], argv[-1], stdin.splitlines())
+        return self.answers.get(argv[0], Completed(tuple(argv), 127, "", "not found"))
+
+    def postmap(self, tool, mode, table, keys):
+        kind, _sign, name = table.removeprefix("proxy:").partition(":")
+        if kind in ("inline", "regexp"):
+            rows = [re.split(r"\s+|\s*=\s*", row, maxsplit=1) for row in re.findall(r"([^{},]+=[^{},]*|/[^{}]*)", name)]
+            rows = [[key.strip(), value.strip()] for key, value in rows]
+        else:
+            path = name + {"hash": ".db", "lmdb": ".lmdb", "texthash": ""}[kind]
+            if path not in self.files:
+                return Completed((tool,), 1, "", f"{tool}: fatal: open database {path}: No such file or directory\n")
+            rows = list(_rows(self.files[path], tool == "postalias" and kind != "texthash"))
+        if mode == "-s":
+            return _said("".join(f"{key}\t{value}\n" for key, value in rows))
+        sign = ":\t" if tool == "postalias" else "\t"
+        found = ""
+        for key in keys:
+            for written, value in rows:
+                hit = re.search(written.strip("/"), key) if kind == "regexp" else written.lower() == key.lower()
+                if hit and value:
+                    found += key + sign + value + "\n"
+                    break
+        return Completed((tool,), 0 if found else 1, found, "")
+
+
+def _above(path):
+    while path not in ("/", ""):
+        path = posixpath.dirname(path)
+        yield path
+
+
+def _rows(text, colons):
+    for line in re.sub(r"\n[ \t]+", " ", text).splitlines():
+        if line and not line.startswith("#"):
+            key, _sign, value = line.partition(":") if colons else line.partition(" ")
+            yield key.strip().strip('"'), value.strip()
+
+
+def _said(out):
+    return Completed((), 0, out, "")

@@ -1,0 +1,50 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses off this host are judged by what the host says that gets them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
+from fakes import FakeHost
+
+
+class Answer(NamedTuple):
+    verdict: str
+    server: str = "192.0.2.9"
+    command: str = "RCPT TO:<x@far.example>"
+    code: int = 0
+    text: str = ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "rows"),
+    [
+        (Answer("pass", code=250), []),
+        (Answer("fail", code=550, text="5.1.1 no such user"), [("R8", "fail")]),
+        (Answer("inconclusive", text="timeout"), [("R8", "inconclusive")]),
+    ],
+)
+def test_the_far_end_is_asked_and_its_answer_counts(answer, rows):
+    asked = []
+    host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[smart.example]:587")
+    found = resolve(host, Postfix(host), "postmaster", (), lambda *question: asked.append(question) or answer)
+    assert asked == [("[smart.example]:587", "x@far.example")]
+    assert [(problem.id, problem.verdict) for problem in found.problems] == rows
+    assert found.verdict == answer.verdict
+    assert all(answer.text in problem.where and problem.remedy for problem in found.problems)
+
+
+def test_this_host_itself_is_not_asked():
+    host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[IPv6:2001:db8::1]")
+    found = resolve(host, Postfix(host), "postmaster", (), lambda *_: pytest.fail("asked"))
+    assert [problem.id for problem in found.problems] == ["R1"]
+
+
+def test_another_port_of_this_host_is_another_server():
+    host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[127.0.0.1]:10025")
+    assert resolve(host, Postfix(host), "postmaster", (), lambda *_: Answer("pass")).verdict == "pass"
