@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .mta.adapter import Adapter
+    from .smtp.far_end import FarEnd
 
 PORT = 25
+FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
 ROUND = 1.0  # seconds of waiting between two questions to the MTA about what has not arrived
 SETTLED = ("bounced", "deferred")
@@ -47,15 +49,19 @@ class HostProof:
         }
         named = [name.lower() for name in params["domains"]]
         self.domains = named or [name for name in self.kinds if "." in name]
+        self._helo = served.hostname
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
 
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            found = resolve(self.host, self.mta, address, allowed, ask_far_end)
+            found = resolve(self.host, self.mta, address, allowed, self._far_end)
             self._expansions[address] = found.as_dict()
         return self._expansions[address]
+
+    def _far_end(self, next_hop: str, recipient: str) -> FarEnd:
+        return ask_far_end(next_hop, recipient, self._helo, FAR_TIMEOUT)
 
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
         return self._fates.get(message["token"]) or self.mta.handed_on(message["text"], self.since)

@@ -84,8 +84,8 @@ found:
       type: float
     headers:
       description:
-        - The fields C(Return-Path), C(Delivered-To), C(Subject) and C(X-Postmaster-Token) of the first of them, as far as
-          it has them, unfolded.
+        - The fields C(Return-Path), C(Delivered-To), C(Subject) and C(X-Postmaster-Token) of the first of them, as far
+          as it has them, unfolded.
         - C(Received) is a list of all these fields (RFC 5321 section 4.4), the newest first.
       type: dict
 missing:

@@ -11,8 +11,8 @@ module: smtp_probe
 short_description: Ask SMTP servers whether they accept mail for postmaster in every form
 version_added: 0.1.0
 description:
-  - Talks SMTP to each server as a stranger would, and judges every reply by one row of the catalogue; rows A1 to A7, A12,
-    A14, A16, N1 to N3, E1, and R11 for the other role addresses.
+  - Talks SMTP to each server as a stranger would, and judges every reply by one row of the catalogue; rows A1 to A7,
+    A12, A14, A16, N1 to N3, E1, and R11 for the other role addresses.
   - It asks with C(MAIL) and C(RCPT). Nothing is sent unless O(send=true).
   - Run it from a host that the servers do not trust. From the mail host itself the negative rows say little.
   - It is polite; one transaction asks many recipients, a connection sees no more than eight rejections and five
@@ -29,13 +29,15 @@ attributes:
 options:
   servers:
     description:
-      - The servers; a host name or IP address, with C(:port) where that is not 25, an IPv6 address with a port in brackets.
+      - The servers; a host name or IP address, with C(:port) where that is not 25. Brackets stand around an IPv6
+        address that has a port.
       - Of a name with several addresses the first one that takes a connection is asked. Name the addresses to ask all.
     type: list
     elements: str
     required: true
   domains:
-    description: The domains that the servers deliver mail for. Names in other scripts are converted to A-labels (RFC 5891).
+    description:
+      - The domains that the servers deliver mail for. Names in other scripts are converted to A-labels (RFC 5891).
     type: list
     elements: str
     default: []
@@ -165,7 +167,7 @@ servers:
             - A reply 4xx, a timeout or a lost connection is V(inconclusive).
           type: str
         domain:
-          description: The domain or address literal asked about; empty where it is the form without a domain or the server.
+          description: The domain or address literal asked about. Empty for the form without a domain, and the server.
           type: str
         address:
           description: The address asked about.

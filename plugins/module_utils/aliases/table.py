@@ -48,11 +48,11 @@ _BARE_DOMAIN = re.compile(r'[^\s"\\(),;<>@#]+', re.ASCII)
 
 
 class ParseError(ValueError):
-    """A line that is not of the grammar; ``line`` is its number."""
+    """A line that is not of the grammar: its number, and why."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"line {line}: {message}")
-        self.line = line
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
 
 
 class Target(NamedTuple):

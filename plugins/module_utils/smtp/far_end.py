@@ -16,7 +16,7 @@ from .dns import FOUND, NO_SUCH_NAME, NULL_MX, UNKNOWN, exchangers, nameservers
 from .names import is_address
 from .names import server as parse_server
 from .reply import NoReply
-from .transport import Limits, UnsafeCommandError, datagram, stream
+from .transport import Limits, UnsafeCommandError, datagram, own_name, stream
 
 MAX_SERVERS = 4
 RESOLVER_TIMEOUT = 3.0
@@ -38,12 +38,12 @@ class FarEnd:
     text: str
 
 
-def ask_far_end(next_hop: str, recipient: str, helo: str, timeout: float) -> FarEnd:
+def ask_far_end(next_hop: str, recipient: str, helo: str = "", timeout: float = 10.0) -> FarEnd:
     """Ask the host that would get mail for ``recipient`` from here.
 
     ``next_hop`` is a domain whose mail exchangers are asked in turn, until one says yes or no; or ``[host]``, which
-    is that host itself; either may end in ``:port``. ``timeout`` in seconds: for each reply, and four times that for
-    the whole.
+    is that host itself; either may end in ``:port``. An empty ``helo`` stands for this host's own name. ``timeout`` in
+    seconds: for each reply, and four times that for the whole.
     """
     try:
         host, port = parse_server(next_hop)
@@ -60,7 +60,7 @@ def ask_far_end(next_hop: str, recipient: str, helo: str, timeout: float) -> Far
     answer = FarEnd(INCONCLUSIVE, host, "", 0, "no host was asked")
     for name in hosts[:MAX_SERVERS]:
         try:
-            answer = _ask(Caller(name, port, limits), name, recipient, helo)
+            answer = _ask(Caller(name, port, limits), name, recipient, helo or own_name() or "localhost")
         except UnsafeCommandError as error:
             return FarEnd(FAIL, name, "", 0, f"no address for SMTP: {error}")
         if answer.verdict != INCONCLUSIVE:

@@ -70,7 +70,9 @@ def local_part(value: str) -> str:
 
 def mailbox(value: str) -> str:
     """An address with its domain in normal form; the empty one is the null sender. Raises ValueError."""
-    name, _at, where = value.rpartition("@")
+    name, at, where = value.rpartition("@")
+    if value and not at:
+        raise ValueError("an address (name@domain), or nothing for the null sender")
     return value and f"{local_part(name)}@{host(where)}"
 
 

@@ -121,7 +121,9 @@ def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]
         deadline=note.one("deadline", _positive),
         retries=note.one("retries", _natural),
     )
-    for name in set(served) & set(relayed):
+    if not servers:
+        note.errors.append("servers: [] is not allowed here; allowed: one server or more.")
+    for name in sorted(set(served) & set(relayed)):
         note.errors.append(f"relay_domains: {name!r} is among the domains too; a domain is served or relayed.")
     if options.foreign_domain in (*served, *relayed):
         note.errors.append(f"foreign_domain: {options.foreign_domain!r} is a domain of the servers; name another.")

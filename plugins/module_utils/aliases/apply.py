@@ -1,0 +1,118 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings an aliases table and its compiled form to what is wanted, or leaves both as they were."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+from ..transaction.files import read_image, restore, write_image
+from ..transaction.plan import Image
+from .compile import Compiler
+from .table import ParseError, Table, Target, cycle, edit, parse, states, target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..mta.evidence import Host
+
+NEW_MODE = 0o644
+
+
+def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of the module; ``params`` are its options."""
+    path, exact = params["path"], params["strategy"] == "exact"
+    wanted = _wanted(params["entries"])
+    image = read_image(path)
+    old = image.content.decode("utf-8", "surrogateescape") if image else ""
+    before = _parse(path, old)
+    try:
+        after = edit(before, wanted, exact)
+    except ValueError as error:
+        raise UserError(f"entries: {error}") from error
+    loop = cycle(after, after.entries if exact else [name.lower() for name in wanted])
+    if loop:
+        raise UserError(
+            f"entries: with {path} as it would then be, mail goes round in a loop: {' -> '.join(loop)}; nothing was"
+            " changed. Let one of these names lead to a person's mailbox"
+        )
+    new = str(after)
+    changed = new != old
+    compiler = Compiler(host, path, params["compiled"], params["rebuild"])
+    rebuild = (changed or image is not None) and compiler.due(changed)
+    if changed and not check_mode:
+        _write(path, image, new)
+    if rebuild and not check_mode:
+        _compile(compiler, path, image, changed)
+    result: dict[str, Any] = {
+        "changed": changed or rebuild,
+        "path": path,
+        "entries": {
+            _printable(name): {"state": state}
+            for name, state in states(before, after, (name.lower() for name in wanted)).items()
+        },
+        "rebuilt": rebuild,
+        "diff": [],
+    }
+    if changed:
+        texts = {"before": _printable(old), "after": _printable(new)}
+        result["diff"].append({"before_header": path, "after_header": path, **texts})
+    if rebuild:
+        result["diff"].append({"prepared": f"{path} compiled anew by {' '.join(compiler.command)}\n"})
+    return result
+
+
+def _wanted(entries: Mapping[str, Any]) -> dict[str, list[Target]]:
+    wanted: dict[str, list[Target]] = {}
+    mistakes: list[str] = []
+    for name, value in entries.items():
+        texts = value if isinstance(value, list) else [] if value is None else [value]
+        wanted[name] = [found for text in texts for found in _target(name, text, mistakes)]
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return wanted
+
+
+def _target(name: str, text: Any, mistakes: list[str]) -> list[Target]:
+    """The target, or none and a mistake noted, so that a user sees all mistakes at once."""
+    try:
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r} is not a target; allowed: a text, a list of texts, or nothing for no entry")
+        return [target(text)]
+    except ValueError as error:
+        mistakes.append(f"entries[{name!r}]: {error}")
+        return []
+
+
+def _parse(path: str, text: str) -> Table:
+    try:
+        return parse(text)
+    except ParseError as error:
+        raise UserError(f"{path}:{error.line}: {error.reason}; mend this line first, nothing was changed") from error
+
+
+def _write(path: str, image: Image | None, text: str) -> None:
+    now = image or Image(b"", os.geteuid(), os.getegid(), NEW_MODE)
+    write_image(path, replace(now, content=text.encode("utf-8", "surrogateescape")))
+
+
+def _compile(compiler: Compiler, path: str, image: Image | None, changed: bool) -> None:
+    """Compile; where that fails, the old text is put back and compiled, for the failure may have cost the old table."""
+    try:
+        compiler.run()
+    except UserError as error:
+        if not changed:
+            raise
+        restore(path, image)
+        if image:
+            compiler.call()
+        raise UserError(f"{error}; the old {path} was put back", **error.result) from error
+
+
+def _printable(text: str) -> str:
+    """Bytes that are not text would not survive the way to the controller."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""mail_aliases: entries of the aliases table: in place, atomic, comments kept."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_aliases
+short_description: Manage entries of the aliases table
+version_added: 0.1.0
+description:
+  - Writes entries of an aliases(5) table in place. Comments, order, quoting and continuation lines of all else stay to
+    the byte, and an entry that says what is wanted already is not touched, however it is written.
+  - The file is replaced atomically, with its owner, group and mode; a link to it is followed.
+  - The compiled table is rebuilt when it is missing or older than its source, and only then. If that fails, the old
+    source is put back, and the task fails with what the command said.
+  - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
+author: The mailops.postmaster contributors (@mailops)
+extends_documentation_fragment: mailops.postmaster.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  path:
+    description: The aliases table. It is made where there is none.
+    type: path
+    default: /etc/aliases
+  entries:
+    description:
+      - Name to target, or to a list of targets. An empty list, or nothing, stands for no entry of that name.
+      - A target is a name of the host, C(\name) for the account of that name whatever the table says of it, an address,
+        a C(/file), a C(|program) with its arguments, or C(:include:/list). Quotes are added where the table needs them.
+      - The letter case of a name makes no difference (RFC 5321 section 4.5.1 wants this for postmaster).
+    type: dict
+    required: true
+  strategy:
+    description: V(merge) keeps the other entries of the table, V(exact) removes them, and keeps the comments.
+    type: str
+    choices: [merge, exact]
+    default: merge
+  compiled:
+    description:
+      - The files that the MTA reads in place of the text, as M(mailops.postmaster.mta_info) returns them. An empty list
+        where the command of O(rebuild) makes no file.
+      - Without this option, the newest of O(path) with C(.db), C(.lmdb), C(.cdb), C(.dir) or C(.pag) after it.
+    type: list
+    elements: path
+  rebuild:
+    description:
+      - The command that compiles the table, word by word. An empty list where the MTA reads the text itself.
+      - A command that is given must make a compiled table, so it runs also where there is none yet.
+      - Without this option, C(newaliases) where there is a compiled table.
+    type: list
+    elements: str
+"""
+
+EXAMPLES = r"""
+- name: Mail for postmaster is read by alice, and by bob elsewhere
+  mailops.postmaster.mail_aliases:
+    entries:
+      postmaster: [alice, bob@elsewhere.example]
+      abuse: postmaster
+      old-list: []
+  become: true
+
+- name: Hold the table to these entries, with a program among them
+  mailops.postmaster.mail_aliases:
+    entries:
+      postmaster: alice
+      tickets: "|/usr/local/bin/ticket --queue mail"
+    strategy: exact
+    rebuild: [newaliases]
+  become: true
+"""
+
+RETURN = r"""
+path:
+  description: The table, as in O(path).
+  returned: success
+  type: str
+entries:
+  description: Each name of O(entries), and each name that was removed, in lower case.
+  returned: success
+  type: dict
+  contains:
+    state:
+      description:
+        - V(present) and V(absent) where it was as wanted; V(changed), V(added) and V(removed) where that was, or in
+          check mode would be, brought about.
+      type: str
+rebuilt:
+  description: Whether the table was compiled anew, or would be in check mode.
+  returned: success
+  type: bool
+  sample: true
+"""
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import apply
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+
+
+def mail_aliases(params, check_mode):
+    return apply(Host(), params, check_mode)
+
+
+def main():
+    run(
+        mail_aliases,
+        argument_spec={
+            "path": {"type": "path", "default": "/etc/aliases"},
+            "entries": {"type": "dict", "required": True},
+            "strategy": {"type": "str", "choices": ["merge", "exact"], "default": "merge"},
+            "compiled": {"type": "list", "elements": "path"},
+            "rebuild": {"type": "list", "elements": "str"},
+        },
+        supports_check_mode=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

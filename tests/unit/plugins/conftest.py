@@ -1,0 +1,29 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers on the loopback interface, one for each test that asks."""
+
+from __future__ import annotations
+
+import pytest
+from mail_servers import Loop
+
+
+@pytest.fixture(scope="session")
+def loop():
+    return Loop()
+
+
+@pytest.fixture
+def serve(loop):
+    """``serve(factory)``: start a server, a new protocol of ``factory`` for each connection, and return its port."""
+    running = []
+
+    def start(factory, host="127.0.0.1"):
+        server, port = loop.start(factory, host)
+        running.append(server)
+        return port
+
+    yield start
+    for server in running:
+        loop.stop(server)

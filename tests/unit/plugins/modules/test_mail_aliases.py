@@ -1,0 +1,324 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module brings table and compiled table to what is wanted, tells the truth about it, or leaves both alone."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta import evidence
+from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
+
+TABLE = "# The people\nalice-s: alice\n\npostmaster:\troot  \nroot: alice,\n# and\n  bob\n"
+RETURNED = ("changed", "path", "entries", "rebuilt", "diff")
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return FakeHost(tmp_path, monkeypatch)
+
+
+class FakeHost:
+    """A directory with an aliases table, and a ``newaliases`` that writes down how often it ran."""
+
+    def __init__(self, folder, monkeypatch):
+        self.path = folder / "aliases"
+        self.table = folder / "aliases.db"
+        self.runs = folder / "runs"
+        self.command = folder / "bin" / "newaliases"
+        self.command.parent.mkdir()
+        self.newaliases(f"cp {self.path} {self.table}")
+        monkeypatch.setattr(evidence, "PATH", f"{self.command.parent}:/usr/bin:/bin")
+
+    def newaliases(self, script):
+        self.command.write_text(f"#!/bin/sh\necho x >> {self.runs}\n{script}\n")
+        self.command.chmod(0o755)
+
+    def write(self, text, table=True, age=100):
+        self.path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        os.utime(self.path, (age, age))
+        if table:
+            self.table.write_text("old")
+
+    @property
+    def count(self):
+        return len(self.runs.read_text().split()) if self.runs.exists() else 0
+
+    def state(self):
+        files = {
+            path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (self.path, self.table) if path.exists()
+        }
+        return files, sorted(self.path.parent.iterdir())
+
+
+def run(run_module, host, entries, check=False, **params):
+    return run_module(mail_aliases, {"path": str(host.path), "entries": entries, **params}, check=check, diff=True)
+
+
+def test_an_entry_is_changed_and_the_table_compiled_once(run_module, host):
+    host.write(TABLE)
+    result = run(
+        run_module, host, {"Postmaster": ["alice", "bob@b.example"], "abuse": "postmaster", "alice-s": "alice"}
+    )
+    after = TABLE.replace("\troot  ", "\talice, bob@b.example") + "abuse: postmaster\n"
+    assert host.path.read_text() == host.table.read_text() == after
+    assert result["changed"]
+    assert result["rebuilt"]
+    assert result["path"] == str(host.path)
+    assert result["entries"] == {
+        "postmaster": {"state": "changed"},
+        "abuse": {"state": "added"},
+        "alice-s": {"state": "present"},
+    }
+    texts, compiled = result["diff"]
+    assert (texts["before"], texts["after"]) == (TABLE, after)
+    assert compiled == {"prepared": f"{host.path} compiled anew by newaliases\n"}
+    assert host.count == 1
+
+
+def test_a_second_run_changes_nothing_and_compiles_nothing(run_module, host):
+    host.write(TABLE)
+    run(run_module, host, {"postmaster": "alice"})
+    before = host.state()
+    result = run(run_module, host, {"postmaster": ["alice"]})
+    assert not result["changed"]
+    assert not result["rebuilt"]
+    assert result["diff"] == []
+    assert host.state() == before
+    assert host.count == 1
+
+
+def test_check_mode_says_what_the_run_then_does(run_module, host):
+    host.write(TABLE)
+    before = host.state()
+    entries = {"postmaster": "alice", "new": "|/bin/x y", "alice-s": []}
+    foreseen = run(run_module, host, entries, check=True)
+    assert host.state() == before
+    assert host.count == 0
+    result = run(run_module, host, entries)
+    assert {key: result[key] for key in RETURNED} == {key: foreseen[key] for key in RETURNED}
+
+
+def test_check_mode_on_a_host_without_an_mta_is_clean(run_module, host):
+    host.command.unlink()
+    for rebuild in ({}, {"rebuild": ["newaliases"]}):
+        result = run(run_module, host, {"postmaster": "alice"}, check=True, **rebuild)
+        assert result["changed"]
+        assert not result["failed"]
+        assert result["diff"][0]["after"] == "postmaster: alice\n"
+        assert not host.path.exists()
+
+
+def test_no_entries_make_no_table(run_module, host):
+    result = run(run_module, host, {"postmaster": []}, rebuild=["newaliases"])
+    assert not result["changed"]
+    assert result["entries"] == {"postmaster": {"state": "absent"}}
+    assert not host.path.exists()
+
+
+# What is there: the table's age against its source (None: no table), the options; whether it is then compiled.
+STALE = {
+    "older than its source": (-1, {}, True),
+    "as old as its source": (0, {}, False),
+    "newer than its source": (1, {}, False),
+    "not there, and nothing said": (None, {}, False),
+    "not there, with a command": (None, {"rebuild": ["newaliases"]}, True),
+    "not there, and named": (None, {"compiled": ["{table}"]}, True),
+    "older, and the text is read itself": (-1, {"rebuild": []}, False),
+    "older, and another one is named": (-1, {"compiled": ["{path}"]}, False),
+    "no file, with a command that makes none": (None, {"compiled": [], "rebuild": ["newaliases"]}, False),
+}
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(("age", "params", "compiled"), STALE.values(), ids=STALE)
+def test_the_table_is_compiled_when_it_is_stale_and_only_then(run_module, host, age, params, compiled, check):
+    host.write(TABLE, table=age is not None)
+    if age is not None:
+        os.utime(host.table, (100 + age, 100 + age))
+    options = {
+        name: [word.format(table=host.table, path=host.path) for word in words] for name, words in params.items()
+    }
+    result = run(run_module, host, {"postmaster": "root"}, check=check, **options)
+    assert result["changed"] is result["rebuilt"] is compiled
+    assert host.count == (compiled and not check)
+    assert host.path.read_text() == TABLE
+
+
+def test_of_two_tables_beside_the_source_the_newest_is_in_use(run_module, host):
+    host.write(TABLE)
+    (host.path.parent / "aliases.cdb").write_text("of another type, and long forgotten")
+    os.utime(host.path.parent / "aliases.cdb", (1, 1))
+    assert not run(run_module, host, {"postmaster": "root"})["changed"]
+
+
+def test_a_command_that_makes_no_file_runs_when_the_text_changed(run_module, host):
+    host.newaliases("")
+    host.write(TABLE, table=False)
+    params = {"compiled": [], "rebuild": [str(host.command)]}
+    assert run(run_module, host, {"postmaster": "alice"}, **params)["rebuilt"]
+    assert not run(run_module, host, {"postmaster": "alice"}, **params)["rebuilt"]
+    assert host.count == 1
+
+
+FAILURES = {
+    "the command fails": (
+        "echo line 1: what is this >&2; echo broken > {table}; exit 75",
+        {},
+        "newaliases ended with 75: line 1",
+    ),
+    "the command is missing": (None, {}, "newaliases ended with 127: newaliases: not found"),
+    "the command makes another table": (
+        "touch {path}.cdb",
+        {"compiled": ["{table}"]},
+        "{table} is missing or still older",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "params", "message"), FAILURES.values(), ids=FAILURES)
+def test_where_compiling_fails_the_old_text_comes_back(run_module, host, script, params, message):
+    host.write(TABLE)
+    host.path.chmod(0o640)
+    os.utime(host.table, (50, 50))
+    names = {"table": host.table, "path": host.path}
+    if script is None:
+        host.command.unlink()
+    else:
+        host.newaliases(script.format(**names))
+    result = run(
+        run_module, host, {"postmaster": "alice"}, **{k: [w.format(**names) for w in v] for k, v in params.items()}
+    )
+    assert result["failed"]
+    assert message.format(**names) in result["msg"]
+    assert result["msg"].endswith(f"; the old {host.path} was put back")
+    assert host.path.read_text() == TABLE
+    assert host.path.stat().st_mode & 0o777 == 0o640
+    assert not [path for path in host.path.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_new_table_that_cannot_be_compiled_is_taken_away(run_module, host):
+    host.newaliases("exit 1")
+    assert run(run_module, host, {"postmaster": "alice"}, rebuild=["newaliases"])["failed"]
+    assert not host.path.exists()
+
+
+def test_a_command_that_makes_no_table_is_reported_with_the_cure(run_module, host):
+    host.newaliases("")
+    host.write(TABLE, table=False)
+    result = run(run_module, host, {"postmaster": "root"}, rebuild=["newaliases"])
+    assert result["failed"]
+    assert "'rebuild' be an empty list where the MTA reads the text itself" in result["msg"]
+
+
+def test_after_a_failure_the_old_text_is_compiled(run_module, host):
+    host.newaliases(f"grep -q alice-x {host.path} && exit 1; cp {host.path} {host.table}")
+    host.write(TABLE)
+    assert run(run_module, host, {"postmaster": "alice-x"})["failed"]
+    assert host.path.read_text() == host.table.read_text() == TABLE
+
+
+def test_owner_mode_and_link_stay(run_module, host, tmp_path):
+    host.write(TABLE)
+    place = tmp_path / "etc"
+    place.mkdir()
+    host.path.rename(place / "real")
+    (place / "real").chmod(0o640)
+    host.path.symlink_to("etc/real")
+    assert run(run_module, host, {"postmaster": "alice"})["changed"]
+    assert host.path.is_symlink()
+    assert (place / "real").stat().st_mode & 0o777 == 0o640
+    assert "postmaster:\talice" in (place / "real").read_text()
+
+
+def test_a_new_table_can_be_read_by_all(run_module, host):
+    run(run_module, host, {"postmaster": "alice"})
+    assert host.path.stat().st_mode & 0o777 == 0o644
+
+
+def test_exact_removes_the_other_entries(run_module, host):
+    host.write(TABLE)
+    result = run(run_module, host, {"postmaster": "alice"}, strategy="exact")
+    assert host.path.read_text() == "# The people\n\npostmaster:\talice\n# and\n"
+    assert result["entries"] == {
+        "postmaster": {"state": "changed"},
+        "alice-s": {"state": "removed"},
+        "root": {"state": "removed"},
+    }
+
+
+def test_bytes_that_are_no_text_survive(run_module, host):
+    text = "# caf\udce9\nx\udcff: \udcfe\n"
+    host.write(text)
+    result = run(run_module, host, {"postmaster": "alice"})
+    assert host.path.read_bytes() == text.encode("utf-8", "surrogateescape") + b"postmaster: alice\n"
+    assert "\ufffd" in result["diff"][0]["before"]
+
+
+LOOPS = {
+    "among what is wanted": (
+        {"postmaster": "abuse", "abuse": "postmaster"},
+        "merge",
+        "postmaster -> abuse -> postmaster",
+    ),
+    "through the table": ({"alice": "postmaster"}, "merge", "alice -> postmaster -> root -> alice"),
+    "of the table alone, reached from what is wanted": ({"new": "x"}, "merge", "x -> y -> x"),
+}
+
+
+@pytest.mark.parametrize(("entries", "strategy", "loop"), LOOPS.values(), ids=LOOPS)
+def test_a_loop_is_refused_with_the_whole_cycle(run_module, host, entries, strategy, loop):
+    host.write(TABLE + "x: y\ny: x\n")
+    before = host.state()
+    result = run(run_module, host, entries, strategy=strategy)
+    assert result["failed"]
+    assert f": {loop}; nothing was changed" in result["msg"]
+    assert host.state() == before
+
+
+def test_a_loop_that_is_mended_by_the_change_is_none(run_module, host):
+    host.write("a: b\nb: a\n")
+    assert run(run_module, host, {"a": "alice"})["changed"]
+    host.write("a: b\nb: a\n")
+    assert run(run_module, host, {"a": "b"}, strategy="exact")["changed"]
+
+
+MISTAKES = {
+    "a line break": (
+        {"postmaster": "alice\nroot: mallory"},
+        r"entries\['postmaster'\]: 'alice\\nroot: mallory' .* line break",
+    ),
+    "a line break in a name": ({"post\nmaster": "alice"}, r"entries: 'post\\nmaster' .* line break"),
+    "two targets in one": (
+        {"a": "b, c"},
+        r"entries\['a'\]: 'b, c' is 2 targets; allowed: one target, or a list of them",
+    ),
+    "an empty text": ({"a": ""}, r"entries\['a'\]: '' is 0 targets"),
+    "a dictionary": ({"a": {"b": "c"}}, r"entries\['a'\]: \{'b': 'c'\} is not a target"),
+    "a number": ({"a": [1001]}, r"entries\['a'\]: 1001 is not a target"),
+    "an open quote": ({"a": '"b'}, r"entries\['a'\]: '\"b' is not a target: '\"' has no counterpart"),
+    "all of them at once": ({"a": "", "b": 1}, r"entries\['a'\]: .*\nentries\['b'\]: "),
+    "letter case only": ({"a": "x", "A": "y"}, r"entries: names that differ in letter case only: \['A', 'a'\]"),
+}
+
+
+@pytest.mark.parametrize(("entries", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_bad_input_is_named_with_its_value_before_anything_is_changed(run_module, host, entries, message):
+    host.write(TABLE)
+    before = host.state()
+    result = run(run_module, host, entries)
+    assert result["failed"]
+    assert re.match(message, result["msg"])
+    assert host.state() == before
+
+
+def test_a_table_with_a_mistake_in_it_is_named_with_the_line(run_module, host):
+    host.write("a: b\nwhat is this\n")
+    before = host.state()
+    result = run(run_module, host, {"postmaster": "alice"})
+    assert result["failed"]
+    assert result["msg"].startswith(f"{host.path}:2: is not of the form")
+    assert host.state() == before
