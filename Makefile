@@ -52,7 +52,7 @@ molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=po
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
 .PHONY: bench
-bench: $(DEV) image-trixie ## the figures of the README
+bench: $(DEV) demo ## the figures of the README
 	tests/bench/run
 
 .PHONY: venv

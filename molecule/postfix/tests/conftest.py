@@ -36,20 +36,17 @@ class Lab:
 
     def __init__(self, runner, name):
         self.runner, self.name = runner, name
-        variables = runner.get_variables(name)
+        backend = name.partition("-")[0]
+        self.primary = next(peer for peer in runner.get_hosts(backend) if peer != name)
         self.helo = runner.get_host("stranger").check_output("hostname --fqdn")
         self.names = {
-            "L": variables["mta_domains"][0],
-            "V": next(iter(variables["mta_virtual_domains"])),
-            "H": variables["mta_hostname"],
-            "R": next(iter(variables["mta_relay_domains"])),
+            "L": f"{name}.example.com",
+            "V": f"{name}.example.net",
+            "H": f"{name}.example.org",
+            "R": f"{self.primary}.example.com",
             "far": "sender@" + self.helo,
             "ipv4": runner.get_host(name).check_output("hostname --all-ip-addresses").split()[0],
         }
-        primary = variables["mta_relay_domains"][self.names["R"]]
-        self.primary = next(
-            other for other in runner.get_hosts("mail_hosts") if runner.get_variables(other)["mta_hostname"] == primary
-        )
 
     def send(self, mails):
         """Sends (greeting, envelope sender, recipient) each with a token of its own: list of (token, code, text)."""

@@ -7,7 +7,8 @@ A table is made of logical lines ``name: target, target``. A line that begins wi
 before it; empty lines and lines whose first sign is ``#`` are comments and may stand anywhere, also within a logical
 line. A name is a word, or quoted; its letter case says nothing. Targets are separated by commas or white space:
 
-    alice                   a name of this host; ``\alice`` is the account, whatever the table says of alice
+    alice                   a name of this host
+    "\\alice"               its account, whatever the table says of it (Postfix drops the backslash of ``\alice``)
     "john smith"@a.example  an address
     "|/usr/bin/program -x"  a program; ``/var/mail/archive`` is a file, ``:include:/etc/list`` a list of targets
 
@@ -41,7 +42,7 @@ _TOKEN = re.compile(
     """,
     re.ASCII | re.DOTALL | re.VERBOSE,
 )
-_BARE_WORD = re.compile(r'\\?[^\s"\\(),:;<>@#\[\]]+|:[a-z]+:', re.ASCII)
+_BARE_WORD = re.compile(r'[^\s"\\(),:;<>@#\[\]]+|:[a-z]+:', re.ASCII)
 _BARE_NAME = re.compile(r'[^\s"\\(),:;<>@#\[\]|/]+', re.ASCII)
 _BARE_PATH = re.compile(r'(?::include:)?/[^\s"\\(),:;<>@#\[\]]*', re.ASCII)
 _BARE_DOMAIN = re.compile(r'[^\s"\\(),;<>@#]+', re.ASCII)

@@ -15,9 +15,21 @@ SERVED, RELAYED = ("example.org", "example.net"), ("example.com",)
 NAME = "mx.example.org"
 
 
-class Mail:
+class Hooks:
+    """Gives a method called ``on_rcpt`` the name that aiosmtpd looks for: the ``prefix`` and ``RCPT``."""
+
+    prefix = ""
+
+    def __init_subclass__(cls):
+        for name, method in list(vars(cls).items()):
+            if name.startswith("on_"):
+                setattr(cls, cls.prefix + name[3:].upper(), method)
+
+
+class Mail(Hooks):
     """What a compliant server says to the commands about mail; each word of it can be overridden."""
 
+    prefix = "handle_"
     pipelining = True
     names = ("postmaster", "abuse")
 
@@ -49,35 +61,34 @@ class Mail:
 
     # The hooks of aiosmtpd, which call the words above.
 
-    async def _ehlo(self, _server, session, _envelope, hostname, responses):
+    async def on_ehlo(self, _server, session, _envelope, hostname, responses):
         session.host_name = hostname
         return [*responses[:-1], *(["250-PIPELINING"] * self.pipelining), responses[-1]]
 
-    async def _mail(self, _server, _session, envelope, address, _options):
+    async def on_mail(self, _server, _session, envelope, address, _options):
         answer = self.mail(address.strip("<>"))
         if answer.startswith("2"):
             envelope.mail_from = address
         return answer
 
-    async def _rcpt(self, _server, _session, envelope, address, _options):
+    async def on_rcpt(self, _server, _session, envelope, address, _options):
         answer = self.rcpt(address, envelope.mail_from.strip("<>"), list(envelope.rcpt_tos))
         if answer.startswith("2"):
             envelope.rcpt_tos.append(address)
         return answer
 
-    async def _vrfy(self, _server, _session, _envelope, address):
+    async def on_vrfy(self, _server, _session, _envelope, address):
         return self.vrfy(address)
 
-    async def _data(self, _server, _session, envelope):
+    async def on_data(self, _server, _session, envelope):
         self.messages.append(envelope)
         return self.data(envelope)
 
-    handle_EHLO, handle_MAIL, handle_RCPT, handle_VRFY, handle_DATA = _ehlo, _mail, _rcpt, _vrfy, _data
 
-
-class Server(SMTP):
+class Server(Hooks, SMTP):
     """Takes every path that RFC 5321 knows, where aiosmtpd takes mailboxes only. ``limits``: commands per session."""
 
+    prefix = "smtp_"
     limits = None
 
     def __init__(self, mail):

@@ -117,7 +117,7 @@ def test_of_a_name_that_occurs_twice_the_first_entry_counts():
 TARGETS = {
     "alice": ("name", "alice", "alice"),
     "Alice": ("name", "Alice", "Alice"),
-    "\\alice": ("name", "\\alice", "\\alice"),
+    "\\alice": ("name", "\\alice", '"\\\\alice"'),
     '"a b"': ("name", "a b", '"a b"'),
     "a#b": ("name", "a#b", '"a#b"'),
     '"a@b"': ("name", "a@b", '"a@b"'),

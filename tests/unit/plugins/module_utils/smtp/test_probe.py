@@ -59,17 +59,13 @@ class NoVerify(Mail):
 
 
 class NoHelo(Server):
-    async def refuse(self, _hostname):
+    async def on_helo(self, _hostname):
         await self.push("502 5.5.2 EHLO, please")
-
-    smtp_HELO = refuse
 
 
 class TlsAfterHelo(Server):
-    async def refuse(self, arg):
+    async def on_mail(self, arg):
         await (Server.smtp_MAIL(self, arg) if self.session.extended_smtp else self.push("530 5.7.0 STARTTLS first"))
-
-    smtp_MAIL = refuse
 
 
 class Shut(Script):
@@ -214,10 +210,8 @@ def test_what_is_refused_for_another_reason_is_told_once(serve):
 
 def test_a_server_that_demands_starttls_is_told_so(serve):
     class Tls(Server):
-        async def refuse(self, _arg):
+        async def on_mail(self, _arg):
             await self.push("530 5.7.0 Must issue a STARTTLS command first")
-
-    smtp_MAIL = refuse
 
     _mail, port = start(serve, Tls, Mail)
     result = ask(port)

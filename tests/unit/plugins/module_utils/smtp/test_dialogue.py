@@ -1,0 +1,156 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is asked, and what the answers mean: the tables, without a server."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import ACCEPTS, REQUIREMENTS
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.dialogue import (
+    FINDINGS,
+    Heard,
+    Step,
+    Target,
+    judge,
+    plan,
+    rcpt,
+    verdicts,
+)
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.reply import NoReply, Reply
+
+TARGET = Target(
+    served=("example.org", "example.net"),
+    relayed=("example.com",),
+    literals=("[192.0.2.1]",),
+    role_addresses=("abuse", "noc"),
+    helo="probe.example",
+    sender="postmaster@probe.example",
+)
+EHLO_TO_ORG = {
+    "A1": ["postmaster@example.org"],
+    "A3": ["POSTMASTER@example.org", "PoStMaStEr@example.org"],
+    "A4": ['"postmaster"@example.org', '"post\\master"@example.org'],
+    "A5": ["@x.example:postmaster@example.org"],
+    "A6": ["postmaster@example.org"],
+    "A7": ["postmaster@example.org"],
+    "N1": [
+        "postmaster%foreign.invalid@example.org",
+        "@example.org:postmaster@foreign.invalid",
+        '"postmaster@foreign.invalid"@example.org',
+    ],
+    "N3": ["nosuch@example.org"],
+    "R11": ["abuse@example.org", "ABUSE@example.org", "noc@example.org", "NOC@example.org"],
+}
+TO_NO_DOMAIN = {
+    "A2": ["Postmaster"],
+    "A3": ["POSTMASTER", "PoStMaStEr"],
+    "A6": ["Postmaster"],
+    "A14": ["postmaster@example.org"],
+    "A16": ["postmaster"],
+    "N1": ["postmaster@foreign.invalid", "foreign.invalid!postmaster"],
+    "N2": ["nosuch"],
+}
+# What each rule makes of a reply: pass, fail, inconclusive, skipped.
+VERDICTS = {
+    "accept": {250: "p", 251: "p", 450: "i", 421: "i", 452: "i", 550: "f", 501: "f", 0: "i", 354: "i"},
+    "second": {250: "p", 450: "i", 452: "f", 550: "f", 0: "i"},
+    "plain": {250: "p", 450: "i", 530: "f", 500: "f", 0: "i"},
+    "parse": {250: "p", 450: "i", 550: "p", 554: "p", 553: "p", 500: "f", 501: "f", 555: "f", 0: "i"},
+    "refuse": {250: "f", 252: "f", 450: "p", 454: "p", 421: "i", 550: "p", 501: "p", 0: "i", 354: "i"},
+    "unknown": {250: "f", 450: "i", 550: "p", 0: "i"},
+    "any": {250: "s", 450: "s", 550: "s", 0: "s"},
+}
+# The same where the reply was to the MAIL before it.
+BEFORE = {
+    "accept": {450: "i", 550: "f", 530: "f"},
+    "second": {452: "i", 550: "f"},
+    "plain": {450: "i", 530: "f", 550: "f"},
+    "parse": {450: "i", 550: "f"},
+    "refuse": {450: "i", 550: "i"},
+    "unknown": {450: "i", 550: "i"},
+    "any": {550: "s"},
+}
+WORDS = {"p": "pass", "f": "fail", "i": "inconclusive", "s": "skipped"}
+
+
+def answer(code):
+    return Reply(code, ("said so",)) if code else NoReply("nothing came")
+
+
+def asked(domain, target=TARGET):
+    found = {}
+    for transaction in plan(target, "nosuch"):
+        for step in transaction.steps:
+            if step.domain == domain:
+                found.setdefault(step.check, []).append(step.address)
+    return found
+
+
+def cases(table):
+    return [(rule, code, WORDS[word]) for rule, codes in table.items() for code, word in codes.items()]
+
+
+@pytest.mark.parametrize(
+    ("domain", "wanted"),
+    [
+        ("example.org", EHLO_TO_ORG),
+        ("", TO_NO_DOMAIN),
+        ("[192.0.2.1]", {"A12": ["postmaster@[192.0.2.1]"]}),
+    ],
+)
+def test_a_place_is_asked_in_every_form(domain, wanted):
+    assert asked(domain) == wanted
+
+
+def test_a_relayed_domain_is_asked_the_same_but_for_a_sender_in_it():
+    assert set(asked("example.org")) - set(asked("example.com")) == {"A7"}
+
+
+def test_a_server_without_domains_is_asked_for_postmaster_alone():
+    assert set(asked("", Target())) == set(TO_NO_DOMAIN)
+    assert asked("", Target())["A14"] == ["Postmaster"]
+
+
+def test_every_row_of_the_layer_has_words_for_the_person_who_mends_it():
+    assert set(FINDINGS) == {row.id for row in REQUIREMENTS.values() if row.layer == ACCEPTS} | {"R11"}
+
+
+def test_no_transaction_has_more_recipients_than_every_server_takes():
+    many = Target(served=tuple(f"d{number}.example" for number in range(150)))
+    transactions = plan(many, "nosuch")
+    assert max(len(transaction.steps) for transaction in transactions) == 100
+    steps = [step for transaction in transactions for step in transaction.steps]
+    assert len(set(steps)) == len(steps)
+
+
+@pytest.mark.parametrize(("rule", "code", "verdict"), cases(VERDICTS))
+def test_a_reply_is_judged_by_the_rule_of_its_step(rule, code, verdict):
+    step = rcpt("A1", "postmaster@example.org", "example.org", rule)
+    check = judge(step, Heard(step.command, answer(code)))
+    assert (check.verdict, check.code) == (verdict, code)
+    assert (verdict == "pass") == (not check.message)
+
+
+@pytest.mark.parametrize(("rule", "code", "verdict"), cases(BEFORE))
+def test_a_refusal_before_the_step_shows_nothing_to_be_turned_away(rule, code, verdict):
+    check = judge(rcpt("N1", "x", "", rule), Heard("MAIL FROM:<>", answer(code)))
+    assert (check.verdict, check.command) == (verdict, "MAIL FROM:<>")
+
+
+@pytest.mark.parametrize(
+    ("control", "code", "verdict"),
+    [(550, 550, "skipped"), (550, 554, "fail"), (250, 550, "fail"), (0, 550, "fail"), (550, 250, "pass")],
+)
+def test_a_step_that_is_refused_as_its_control_was_says_nothing_of_its_own(control, code, verdict):
+    first = rcpt("A1", "postmaster@example.org")
+    step = Step("A6", "RCPT TO:<a>", "a", control=first)
+    checked = judge(first, Heard(first.command, answer(control)))
+    assert judge(step, Heard(step.command, answer(code)), checked).verdict == verdict
+
+
+def test_the_checks_come_in_the_order_of_the_plan():
+    transactions = plan(TARGET, "nosuch")
+    steps = [step for transaction in transactions for step in transaction.steps]
+    checks = verdicts(transactions, {step: Heard(step.command, answer(250)) for step in steps})
+    assert [(check.id, check.address) for check in checks] == [(step.check, step.address) for step in steps]
