@@ -317,9 +317,9 @@ def _no_control(text: str) -> str:
 
 
 def _texts(table: Table) -> dict[str, str]:
-    """All that a table says of each name."""
+    """All that a table says of each name; whether its last line has an end makes no difference."""
     found: dict[str, str] = {}
     for part in table.parts:
         if isinstance(part, Entry):
-            found[part.name] = found.get(part.name, "") + part.text
+            found[part.name] = found.get(part.name, "") + part.text.rstrip("\r\n") + "\n"
     return found

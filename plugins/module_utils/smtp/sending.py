@@ -62,6 +62,9 @@ class _Post:
             if final:
                 break
             self.close()
+        else:
+            if isinstance(answer, NoReply):
+                self._given_up = Heard("connect", answer)
         return Message(token, step.check, sender, step.address, step.domain, answer.code, answer.text)
 
     def close(self) -> None:

@@ -186,7 +186,7 @@ def connect(host: str, port: int, limits: Limits, transcript: list[str] | None =
     log: list[str] = [] if transcript is None else transcript
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
         unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
         log.append(f"-- {host}: {words}")

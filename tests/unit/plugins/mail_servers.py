@@ -148,5 +148,9 @@ class Loop:
         server = self._run(self.loop.create_server(factory, host, 0))
         return server, server.sockets[0].getsockname()[1]
 
+    def start_datagrams(self, factory):
+        transport, _protocol = self._run(self.loop.create_datagram_endpoint(factory, ("127.0.0.1", 0)))
+        return transport.get_extra_info("sockname")[1]
+
     def stop(self, server):
         self.loop.call_soon_threadsafe(server.close)

@@ -209,6 +209,11 @@ def test_any_text_is_a_table_or_has_a_mistake_in_a_line_that_exists(text):
     assert 1 <= line_of_a_mistake(text) <= text.count("\n") + 1
 
 
+def texts(table, names):
+    """The entries of these names, without the end of the last line, which an edit may have to add."""
+    return [part.text.rstrip("\r\n") for part in table.parts if isinstance(part, Entry) and part.name in names]
+
+
 @given(TABLES, WANTED, st.booleans())
 def test_an_edit_says_what_is_wanted_and_keeps_all_else(text, names, exact):
     before = parse(text)
@@ -218,20 +223,15 @@ def test_an_edit_says_what_is_wanted_and_keeps_all_else(text, names, exact):
         assert list(new[name].targets if name in new else ()) == targets
     for name in set(old) - set(names):
         assert (name in new) is not exact
-    assert [part.text for part in after.parts if isinstance(part, Entry) and part.name not in names] == [
-        part.text for part in before.parts if isinstance(part, Entry) and part.name not in names and not exact
-    ]
+    kept = set() if exact else set(old) - set(names)
+    assert texts(after, set(new) - set(names)) == texts(before, kept)
     for line in text.split("\n"):
         if line.lstrip(" \t\r").startswith("#"):
             assert str(after).count(line) >= text.count(line)
     assert edit(after, names, exact) is after
-    assert {
-        name for name, state in states(before, after, names).items() if state in ("added", "changed", "removed")
-    } == {
-        name
-        for name in {*old, *names}
-        if [part.text for part in before.parts if isinstance(part, Entry) and part.name == name]
-        != [part.text for part in after.parts if isinstance(part, Entry) and part.name == name]
+    found = states(before, after, names)
+    assert {name for name in found if found[name] in ("added", "changed", "removed")} == {
+        name for name in {*old, *names} if texts(before, {name}) != texts(after, {name})
     }
 
 
@@ -340,6 +340,11 @@ def test_a_loop_is_found_wherever_one_is_reached(graph, names):
     assert bool(found) == any(name in reached(name) for name in near)
     assert all(target in edges[name] for name, target in zip(found, found[1:]))
     assert found[:1] == found[-1:]
+
+
+def test_the_end_that_a_last_line_is_given_is_no_change_of_its_entry():
+    before = parse("a: b")
+    assert states(before, edit(before, wanted(a=["b"], c=["d"])), ["a", "c"]) == {"a": "present", "c": "added"}
 
 
 def test_a_long_chain_is_walked():

@@ -57,7 +57,7 @@ def test_a_name_gets_its_normal_form(normal, value, wanted):
 
 @pytest.mark.parametrize(("normal", "value"), REFUSED)
 def test_what_is_no_name_is_refused_with_what_is_allowed(normal, value):
-    with pytest.raises(ValueError, match="an? |host,|the local part") as error:
+    with pytest.raises(ValueError, match=r"an? |host,|the local part") as error:
         normal(value)
     assert not isinstance(error.value, UnicodeError)
 
