@@ -25,16 +25,17 @@ NEW_MODE = 0o644
 
 def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of the module; ``params`` are its options."""
-    path, exact = params["path"], params["strategy"] == "exact"
+    path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)
     old = image.content.decode("utf-8", "surrogateescape") if image else ""
     before = _parse(path, old)
+    names = [name.lower() for name in wanted]
     try:
-        after = edit(before, wanted, exact)
+        after = edit(before, wanted, params["strategy"] == "exact")
     except ValueError as error:
         raise UserError(f"entries: {error}") from error
-    loop = cycle(after, after.entries if exact else [name.lower() for name in wanted])
+    loop = cycle(after, names)
     if loop:
         raise UserError(
             f"entries: with {path} as it would then be, mail goes round in a loop: {' -> '.join(loop)}; nothing was"
@@ -51,10 +52,7 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, 
     result: dict[str, Any] = {
         "changed": changed or rebuild,
         "path": path,
-        "entries": {
-            _printable(name): {"state": state}
-            for name, state in states(before, after, (name.lower() for name in wanted)).items()
-        },
+        "entries": {_printable(name): {"state": state} for name, state in states(before, after, names).items()},
         "rebuilt": rebuild,
         "diff": [],
     }

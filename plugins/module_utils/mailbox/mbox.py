@@ -45,7 +45,7 @@ class Scanner:
             start = self._separator(data, at)
             if start < 0:
                 # What may be the beginning of a separator is kept, with the empty line before it.
-                at = max(at, len(data) - len(SEPARATOR) - 2)
+                at = max(at, len(data) - len(SEPARATOR) - 1)
                 break
             at, self._in_headers = start, True
         self._rest = data[at:]

@@ -44,6 +44,7 @@ MBOXES = {
     "a From line in the body without an empty line before it": (message("t2", "x\nFrom me\nX-Token: t1\n"), 0),
     "the token in the envelope's From line only": ("From t1 Mon Nov 23\nSubject: x\n\nhello\n\n", 0),
     "a longer token that contains it": (message("t10"), 0),
+    "a token with a prefix": (message("xt1"), 0),
     "a token with a suffix": (message("t1-2"), 0),
     "header fields that have not ended": (message().partition("\n\n")[0] + "\n", 0),
     "header fields that have just ended": (message(body="", end=""), 1),
@@ -77,6 +78,12 @@ def test_the_pieces_in_which_an_mbox_is_read_make_no_difference(lines, cuts):
     data = "".join(lines).encode()
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     assert scan([data[a:b] for a, b in zip(edges, edges[1:])]) == scan([data])
+
+
+@pytest.mark.parametrize("text", MBOXES.values(), ids=MBOXES)
+def test_an_mbox_can_be_read_byte_by_byte(text):
+    data = text[0].encode("utf-8", "surrogateescape")
+    assert scan([data[at : at + 1] for at in range(len(data))]) == scan([data])
 
 
 @given(st.binary())
