@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .errors import UserError as UserError
+from .errors import UserError
 
 
-def run(main: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: Any) -> None:
+def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], **spec: Any) -> None:
     """Run ``main(params, check_mode)`` as the body of a module and return its dict; ``spec`` goes to AnsibleModule.
 
     A ``failed`` key in the returned dict makes the task fail with the whole evidence in the result.
@@ -23,7 +23,7 @@ def run(main: Callable[[Dict[str, Any], bool], Dict[str, Any]], **spec: Any) -> 
     except UserError as error:
         module.fail_json(msg=str(error), **error.result)
     except OSError as error:
-        module.fail_json(msg="%s: %s" % (error.filename or "system", error.strerror or error))
+        module.fail_json(msg="{}: {}".format(error.filename or "system", error.strerror or error))
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**{"changed": False, **result})

@@ -12,8 +12,8 @@ short_description: Change the configuration of a mail host as one transaction
 version_added: 0.1.0
 description:
   - Compares the files with what is there, and changes nothing where nothing differs.
-  - Stages them beside a copy of the live directory, compiles their tables there, and lets the MTA check what is staged. What
-    does not pass never goes live.
+  - Stages them beside a copy of the live directory, compiles their tables there, and lets the MTA check what
+    is staged. What does not pass never goes live.
   - Keeps the old files, swaps by rename, reloads or restarts the service, and asks it for a greeting and an EHLO.
   - Where that fails the old files come back, the service is told so, and the task fails with the reason from the log.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
@@ -116,7 +116,7 @@ options:
             type: str
             required: true
   answers:
-    description: Where the service has to answer after its activation, with a greeting and to EHLO (RFC 5321 section 3.1).
+    description: Where the service has to greet and to answer EHLO after its activation (RFC 5321 section 3.1).
     type: list
     elements: dict
     default: []
@@ -134,7 +134,7 @@ options:
         type: str
         default: ^220
   reason:
-    description: A command that shows the log; C({since}) stands for the time of the activation, in seconds since the epoch.
+    description: A command that shows the log; C({since}) is the time of the activation, in seconds since the epoch.
     type: list
     elements: str
     default: []
@@ -171,8 +171,8 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - V(unchanged), V(confirmed) after a change that holds, V(rolled_back) where the old files came back, and V(pending) in
-      check mode where there is something to change.
+    - V(unchanged), V(confirmed) after a change that holds, V(rolled_back) where the old files came back, and
+      V(pending) in check mode where there is something to change.
   returned: always
   type: str
 transaction:

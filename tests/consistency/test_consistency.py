@@ -109,5 +109,5 @@ def test_every_module_is_in_the_action_group():
 
 
 def test_the_page_of_the_catalogue_is_what_the_code_renders():
-    rendered = runpy.run_path(str(ROOT / "docs" / "render"))["catalogue"]()
+    rendered = runpy.run_path(str(ROOT / "docs" / "render.py"))["catalogue"]()
     assert (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8") == rendered

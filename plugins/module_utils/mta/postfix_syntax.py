@@ -48,7 +48,9 @@ def addresses(text: str) -> list[str]:
             at = _end_of_comment(text, at)
             continue
         token = _TOKEN.match(text, at)
-        assert token is not None, text[at:]
+        if token is None:  # a lone control character
+            at += 1
+            continue
         at = token.end()
         kind = str(token.lastgroup)
         value = token.group(kind)

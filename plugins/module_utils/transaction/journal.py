@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The journal of a transaction: what was there before, so that it can come back. Pure.
 
-JSON of one object: ``transaction`` (id), ``state`` (pending, confirmed or rolled_back), ``stage`` and ``images``: path to
+JSON of one object: ``transaction`` (id), ``state`` (pending, confirmed or rolled_back), and ``images``: path to
 before-image, or null where there was no file. Contents are base64.
 """
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -17,8 +16,8 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.requirements im
 HEAD = """\
 # The catalogue
 
-Every finding carries the id of one of these rows. A broken MUST or policy fails its domain; anything weaker warns. What is
-here is checked, and each check has a mutant that shows that it can fail.
+Every finding carries the id of one of these rows. A broken MUST or policy fails its domain; anything weaker warns.
+What is here is checked, and each check has a mutant that shows that it can fail.
 
 | id | layer | what is asked for | source | level | a failure means |
 |---|---|---|---|---|---|

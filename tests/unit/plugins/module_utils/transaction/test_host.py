@@ -1,0 +1,274 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""config_transaction: whatever fails, and at whatever step, the host has the old files or the new ones, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+from mail_servers import Mail, Server
+
+OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
+
+
+class FakeSystem(Host):
+    """A host whose service manager and programs are these few lines; everything else is real."""
+
+    def __init__(self):
+        super().__init__()
+        self.enabled, self.active, self.ran = True, True, []
+        self.broken = lambda _argv: False
+
+    def which(self, program):
+        return None if program == "no-such-checker" else program
+
+    def run(self, argv, stdin="", timeout=30.0):
+        argv = list(argv)
+        assert not stdin
+        assert timeout > 0
+        self.ran.append(argv)
+        if self.broken(argv):
+            return Completed(tuple(argv), 1, "", f"{argv[-1]}: line 1: bad")
+        if argv[:2] == ["systemctl", "--quiet"]:
+            state = {"is-enabled": self.enabled, "is-active": self.active}[argv[2]]
+            return Completed(tuple(argv), 0 if state else 1, "", "")
+        if argv[0] == "compile":
+            pathlib.Path(argv[1] + ".db").write_text("compiled " + pathlib.Path(argv[1]).read_text())
+        if argv[0] == "log":
+            return Completed(tuple(argv), 0, "fatal: no working restriction\n", "")
+        if argv[0] in ("start", "reload"):
+            self.active = True
+        if argv[1] == "enable":
+            self.enabled = True
+        return Completed(tuple(argv), 0, "", "")
+
+    @property
+    def told(self):
+        return [argv[0] for argv in self.ran if argv[0] in ("start", "reload")]
+
+
+@pytest.fixture
+def system():
+    return FakeSystem()
+
+
+@pytest.fixture
+def live(tmp_path):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "main.cf").write_text(OLD)
+    (folder / "master.cf").write_text("untouched\n")
+    return folder
+
+
+@pytest.fixture
+def transact(system, live, tmp_path):
+    def run(check_mode=False, content=NEW, **changes):
+        file = {"path": str(live / "main.cf"), "content": content, "owner": str(os.getuid()), "group": str(os.getgid())}
+        table = {**file, "path": str(live / "table"), "content": "a b\n", "compile": ["compile", "{path}"]}
+        params = {
+            "files": [{"mode": "0644", "compile": [], **item} for item in (file, table)],
+            "stage": str(live),
+            "check": [["checker", "{stage}"]],
+            "service": {
+                "name": "mta",
+                "reload": ["reload", "mta"],
+                "restart": ["start", "mta"],
+                "restart_on": [{"path": str(live / "main.cf"), "pattern": "^interfaces"}],
+            },
+            "answers": [],
+            "reason": ["log", "{since}"],
+            "timeout": 0.5,
+            "state_dir": str(tmp_path / "state"),
+            **changes,
+        }
+        return Transaction(system, params).run(check_mode)
+
+    return run
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+
+
+BEFORE = {"main.cf": OLD, "master.cf": "untouched\n"}
+AFTER = {"main.cf": NEW, "master.cf": "untouched\n", "table": "a b\n", "table.db": "compiled a b\n"}
+
+
+def test_a_change_is_put_in_place_compiled_and_activated(transact, live, system):
+    result = transact()
+    assert (result["changed"], result["state"], result["activation"]) == (True, "confirmed", "restart")
+    assert content(live) == AFTER
+    assert system.told == ["start"]
+
+
+def test_a_second_run_changes_nothing_and_tells_the_service_nothing(transact, live, system):
+    transact()
+    system.ran.clear()
+    result = transact()
+    assert (result["changed"], result["state"], result["transaction"]) == (False, "unchanged", "")
+    assert {argv[0] for argv in system.ran} == {"systemctl"}
+    assert content(live) == AFTER
+
+
+def test_a_reload_is_enough_where_no_line_that_needs_a_restart_differs(transact, system):
+    transact()
+    system.ran.clear()
+    transact(content=NEW + "banner = b\n")
+    assert system.told == ["reload"]
+
+
+@pytest.mark.parametrize("attribute", ["enabled", "active"])
+def test_a_service_that_is_down_or_disabled_is_brought_up(transact, system, attribute):
+    transact()
+    setattr(system, attribute, False)
+    assert transact()["changed"]
+    assert getattr(system, attribute)
+
+
+def test_a_table_that_was_never_compiled_is_compiled(transact, live):
+    transact()
+    (live / "table.db").unlink()
+    assert transact()["changed"]
+    assert content(live) == AFTER
+
+
+@pytest.mark.parametrize("program", ["checker", "compile"])
+def test_what_does_not_pass_in_the_stage_never_goes_live(transact, live, system, program):
+    system.broken = lambda argv: argv[0] == program
+    with pytest.raises(UserError, match="nothing was changed") as caught:
+        transact()
+    assert content(live) == BEFORE
+    assert system.told == []
+    assert "stage" not in str(caught.value)
+
+
+def test_the_stage_has_the_new_files_among_the_others(transact, system):
+    seen = {}
+
+    def look(argv):
+        if argv[0] == "checker":
+            seen.update(content(pathlib.Path(argv[1])))
+        return False
+
+    system.broken = look
+    transact()
+    assert seen == AFTER
+
+
+def test_a_failed_activation_brings_the_old_files_back_and_says_why(transact, live, system):
+    failures = iter([True, False])
+    system.broken = lambda argv: argv[0] in ("start", "reload") and next(failures)
+    with pytest.raises(UserError) as caught:
+        transact()
+    assert content(live) == BEFORE
+    assert "the old one is back" in str(caught.value)
+    assert "fatal: no working restriction" in str(caught.value)
+    assert caught.value.result["state"] == "rolled_back"
+    assert system.told == ["start", "start"]
+
+
+def test_a_service_that_does_not_answer_brings_the_old_files_back(transact, live):
+    nobody = [{"address": "127.0.0.1", "port": 1, "greeting": "^220"}]
+    with pytest.raises(UserError, match=r"127\.0\.0\.1 port 1 does not answer"):
+        transact(answers=nobody)
+    assert content(live) == BEFORE
+
+
+def test_a_service_that_answers_confirms(transact, live, serve):
+    port = serve(lambda: Server(Mail()))
+    transact(answers=[{"address": "127.0.0.1", "port": port, "greeting": "^220"}], timeout=5.0)
+    assert content(live) == AFTER
+
+
+@pytest.mark.parametrize("failing", ["main.cf", "table", "table.db"])
+def test_a_disk_that_fails_in_the_middle_of_the_swap_brings_everything_back(transact, live, failing, monkeypatch):
+    rename = os.rename
+
+    def fails_once(source, target):
+        if target == str(live / failing):
+            monkeypatch.setattr(os, "rename", rename)
+            raise OSError(28, "No space left on device", target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fails_once)
+    with pytest.raises(UserError, match="No space left on device"):
+        transact()
+    assert content(live) == BEFORE
+
+
+def test_check_mode_says_what_it_would_do_and_does_nothing(transact, live, system, tmp_path):
+    result = transact(check_mode=True)
+    assert (result["changed"], result["state"]) == (True, "pending")
+    assert [(diff["before"], diff["after"]) for diff in result["diff"]] == [(OLD, NEW), ("", "a b\n")]
+    assert content(live) == BEFORE
+    assert system.told == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_mode_is_clean_where_there_is_no_mta_yet(transact, live, system):
+    system.enabled = system.active = False
+    for path in live.iterdir():
+        path.unlink()
+    live.rmdir()
+    assert transact(check_mode=True, check=[["no-such-checker", "{stage}"]])["changed"]
+    assert not live.exists()
+
+
+def test_check_mode_shows_a_configuration_that_the_mta_refuses(transact, system):
+    system.broken = lambda argv: argv[0] == "checker"
+    with pytest.raises(UserError, match="nothing was changed"):
+        transact(check_mode=True)
+
+
+def test_a_link_is_kept_and_its_target_written(transact, live):
+    (live / "real").write_text(OLD)
+    (live / "main.cf").unlink()
+    (live / "main.cf").symlink_to(live / "real")
+    transact()
+    assert (live / "main.cf").is_symlink()
+    assert (live / "real").read_text() == NEW
+
+
+def test_the_mode_is_compared_and_set(transact, live):
+    transact()
+    (live / "main.cf").chmod(0o600)
+    assert transact()["changed"]
+    assert (live / "main.cf").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_journal_keeps_the_old_files_and_how_it_ended(transact, tmp_path):
+    identity = transact()["transaction"]
+    journal = json.loads((tmp_path / "state" / "transactions" / f"{identity}.json").read_text())
+    assert journal["state"] == "confirmed"
+    assert {os.path.basename(path): bool(image) for path, image in journal["images"].items()} == {
+        "main.cf": True,
+        "table": False,
+        "table.db": False,
+    }
+
+
+def test_only_the_last_journals_are_kept(transact, tmp_path):
+    for number in range(8):
+        transact(content=f"number = {number}\n")
+    assert len(list((tmp_path / "state" / "transactions").iterdir())) == 5
+
+
+def test_two_transactions_at_once_are_refused(transact, tmp_path):
+    (tmp_path / "state").mkdir()
+    with files.lock(str(tmp_path / "state" / "lock")), pytest.raises(UserError, match="another transaction"):
+        transact()
+
+
+def test_an_owner_that_does_not_exist_is_named(live):
+    file = {"path": str(live / "x"), "content": "", "owner": "nobody-such", "group": "0", "mode": "0644"}
+    with pytest.raises(UserError, match="owner: there is no owner 'nobody-such'"):
+        files.change(file)
