@@ -122,6 +122,11 @@ def role_of(recipient: str) -> str:
     return mailbox.split("@")[0].replace("\\", "").strip('"').lower()
 
 
+def leaves(expansion: Mapping[str, Any]) -> bool:
+    """Whether mail goes on to another host."""
+    return any(end["kind"] == "remote" for end in expansion["destinations"])
+
+
 def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every file or Maildir in which a message may have to be found."""
     ends = (end for expansion in expansions for end in expansion["destinations"])
@@ -152,7 +157,7 @@ def _judge(
                 fate = handed_on(message)
                 verdicts.append(INCONCLUSIVE if fate.state in ("deferred", "queued") else FAIL)
                 words.append(f"not in {box}: {fate.text or fate.state}")
-        if any(end["kind"] == "remote" for end in ends):
+        if leaves({"destinations": ends}):
             fate = handed_on(message)
             verdicts.append({"sent": PASS, "bounced": FAIL}.get(fate.state, INCONCLUSIVE))
             words.append(f"{fate.state}: {fate.text}")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 PORT = 25
 FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
-ROUND = 1.0  # seconds of waiting between two questions to the MTA about what has not arrived
+ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
+PAUSE = 0.2  # seconds between two questions to the MTA
 SETTLED = ("bounced", "deferred")
 LOOK_BACK = 600.0  # seconds: another host's messages were sent before the proof began
 
@@ -84,24 +85,34 @@ class HostProof:
     def found(self, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, proof.Found]]:
         """By token and mailbox, once all have arrived, or the MTA has said of the rest that they do not."""
         sent = {message["token"]: message for message in messages if 200 <= message["code"] < 300}
-        boxes = {
-            token: proof.wanted_mailboxes([self.expansion(self.address(message))]) for token, message in sent.items()
-        }
-        waiting = {(token, box) for token, found in boxes.items() for box in found}
-        search = Search(sent, dict.fromkeys(box for _token, box in sorted(waiting)))
+        ends = {token: self.expansion(self.address(message)) for token, message in sent.items()}
+        boxes = {token: proof.wanted_mailboxes([expansion]) for token, expansion in ends.items()}
+        leaving = {token for token, expansion in ends.items() if proof.leaves(expansion)}
+        search = Search(sent, dict.fromkeys(box for found in boxes.values() for box in found))
+
+        def late(hits: Mapping[str, Mapping[str, proof.Found]]) -> set[str]:
+            """Tokens that are not in every mailbox, or not with the next hop, and of which that may yet change."""
+            return {
+                token
+                for token, found in boxes.items()
+                if self._fate(token) not in SETTLED
+                and (any(box not in hits.get(token, {}) for box in found) or self._left(token, leaving))
+            }
+
         end = time.monotonic() + self.params["timeout"]
-
-        def late(hits: Mapping[str, Mapping[str, proof.Found]]) -> set[tuple[str, str]]:
-            return {(token, box) for token, box in waiting if box not in hits.get(token, {})}
-
-        hits = search.wait(min(ROUND, self.params["timeout"]), lambda hits: not late(hits))
+        hits = search.wait(ROUND, lambda hits: not late(hits) - leaving)
         while late(hits) and time.monotonic() < end:
-            for token in {token for token, _box in late(hits)}:
+            for token in late(hits):
                 self._fates[token] = self.mta.handed_on(sent[token]["text"], self.since)
-            settled = {token for token, fate in self._fates.items() if fate.state in SETTLED}
-            waiting = {(token, box) for token, box in waiting if token not in settled}
-            hits = search.wait(ROUND, lambda hits: not late(hits))
+            hits = search.wait(PAUSE if late(hits) else 0, lambda hits: not late(hits))
         return hits
+
+    def _fate(self, token: str) -> str:
+        return self._fates[token].state if token in self._fates else ""
+
+    def _left(self, token: str, leaving: set[str]) -> bool:
+        """Whether the next hop has still to say that it took the message."""
+        return token in leaving and self._fate(token) != "sent"
 
     def address(self, message: Mapping[str, Any]) -> str:
         """The plain address behind the recipient of a message."""
@@ -120,6 +131,7 @@ def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     places = proof.places(host.domains, host.kinds, literals)
     closed = bool(servers) and all(server["exempt"] for server in servers)
 
+    host.mta.expect([place.address(role) for place in places for role in ("postmaster", *params["role_addresses"])])
     resolved = {place: proof.resolves(place, params["role_addresses"], host.expansion) for place in places}
     found = host.found(messages) if LANDS in layers else {}
     domains = []

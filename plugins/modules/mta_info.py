@@ -152,6 +152,23 @@ names:
   description: Each of O(names), and whether it is an V(account), an V(alias) or V(none) of these.
   returned: always
   type: dict
+system:
+  description: The operating system, as os-release(5) names it; empty strings where it does not.
+  returned: always
+  type: dict
+  contains:
+    id:
+      description: The distribution, in lower case.
+      type: str
+      sample: debian
+    release:
+      description: Its release.
+      type: str
+      sample: "13"
+    name:
+      description: Both for people.
+      type: str
+      sample: Debian GNU/Linux 13 (trixie)
 packages_missing:
   description: Those of O(packages) that are not installed.
   returned: always

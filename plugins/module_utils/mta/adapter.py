@@ -74,6 +74,9 @@ class Adapter(Protocol):
     def aliased(self, names: Sequence[str]) -> set[str]:
         """Those of ``names`` that are local aliases."""
 
+    def expect(self, addresses: Sequence[str]) -> None:
+        """Many addresses are about to be walked from: what can be looked up at once is."""
+
     def node(self, address: str) -> Hashable:
         """Where the walk from an address starts."""
 

@@ -41,6 +41,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
         "addresses": host.addresses(),
         "names": _names(host, own, aliases.path, names),
         "packages_missing": _missing(host, packages),
+        "system": _system(host),
     }
 
 
@@ -56,6 +57,16 @@ def _names(host: Host, own: Adapter | None, path: str, names: Sequence[str]) -> 
         is_alias = name in aliased or (written is not None and written.entry(name) is not None)
         kinds[name] = "account" if host.account(name) else "alias" if is_alias else "none"
     return kinds
+
+
+def _system(host: Host) -> dict[str, str]:
+    """The distribution and its release, as os-release(5) names them; empty where there is no such file."""
+    try:
+        lines = host.read("/etc/os-release").splitlines()
+    except OSError:
+        lines = []
+    found = {name: value.strip("\"'") for name, sign, value in (line.partition("=") for line in lines) if sign}
+    return {"id": found.get("ID", ""), "release": found.get("VERSION_ID", ""), "name": found.get("PRETTY_NAME", "")}
 
 
 def _missing(host: Host, packages: Sequence[str]) -> list[str]:

@@ -105,6 +105,9 @@ class Postfix:
     def aliased(self, names: Sequence[str]) -> set[str]:
         return self._local.aliased(names)
 
+    def expect(self, addresses: Sequence[str]) -> None:
+        self._router.warm([self.node(address) for address in addresses])
+
     def node(self, address: str) -> Address:
         return Address((addresses(address) or [address])[0])
 

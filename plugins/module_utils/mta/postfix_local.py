@@ -212,6 +212,7 @@ class LocalDelivery:
                 members = addresses(entry.value) if entry else []
                 pending += [member.lower().partition("@")[0] for member in members if member[0] not in "/|:"]
         self._tables.warm(self._alias_maps, fresh, POSTALIAS)
+        self._router.warm_routes(self._router.rewritten(key.text)[0] for key in fresh[::2])
 
     def _file_or_program(self, member: str, via: str, way: Way) -> tuple[Destination, list[Problem]]:
         program = member.startswith("|")

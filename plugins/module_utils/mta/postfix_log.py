@@ -74,5 +74,5 @@ def _log(host: Host, log_file: str, since: float) -> str:
     """Postfix's log: the file that it writes itself, else the journal, else the file of the system logger."""
     if log_file.startswith("/"):
         return host.tail(log_file)
-    done = host.run(["journalctl", "--quiet", "--output=cat", f"--since=@{since:.0f}", "--grep=status="], timeout=10)
+    done = host.run(["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--grep=status="], timeout=10)
     return done.out or host.tail("/var/log/mail.log")

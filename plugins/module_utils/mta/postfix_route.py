@@ -30,6 +30,8 @@ from .postfix_syntax import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .evidence import Host
     from .postfix_tables import Found, Tables
 
@@ -148,7 +150,11 @@ class Router:
         settings = ("recipient_canonical_maps", "canonical_maps", "virtual_alias_maps")
         keys = [key for address in following for key in address_keys(address.text, self.delimiters, True)]
         self.tables.warm(self.maps(*settings), keys)
-        keys = [key for address in following for key in transport_keys(address.text, self.delimiters, self._parents())]
+        self.warm_routes([address.text for address in following])
+
+    def warm_routes(self, addresses: Iterable[str]) -> None:
+        """Look up the transports of many addresses with one process a table."""
+        keys = [key for address in addresses for key in transport_keys(address, self.delimiters, self._parents())]
         self.tables.warm(self.maps("transport_maps"), keys)
 
     def propagated(self) -> list[str]:
