@@ -125,8 +125,8 @@ class Collector:
 
     def network(self, variable: str, value: Any) -> str:
         try:
-            return str(ipaddress.ip_network(value))
-        except (ValueError, TypeError):
+            return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
+        except ValueError:
             self.add(variable, value, "an IPv4 or IPv6 address or network (192.0.2.0/24, 2001:db8::/32)")
             return ""
 
@@ -134,7 +134,7 @@ class Collector:
         if value in ("all", "loopback"):
             return str(value)
         try:
-            return str(ipaddress.ip_address(value))
+            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
         except ValueError:
             self.add(variable, value, "all, loopback, or addresses of this host")
             return ""

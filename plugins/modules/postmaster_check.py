@@ -136,7 +136,8 @@ domains:
     lands:
       description:
         - Its C(verdict), and C(messages), each with C(id), C(verdict), C(token), C(recipient), C(message), the
-          C(mailboxes) that it was found in, its C(count) in them, and C(seconds) until it was found.
+          C(mailboxes) that it was found in, its C(count) in them, and the C(seconds) from the server's yes to the look
+          that found it.
       type: dict
 """
 

@@ -213,6 +213,9 @@ servers:
         text:
           description: The text of that reply. Most servers put the queue id in it.
           type: str
+        sent:
+          description: When that was, in seconds since the epoch by the clock of the host that probes.
+          type: float
     transcript:
       description: Every line said; C(C:) by the probe, C(S:) by the server, C(--) what happened to the connection.
       type: list

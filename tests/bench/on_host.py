@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """On a mail host: one address resolved in 100,000 aliases, and `postalias` compiling them, in alternation.
 
-The address is three aliases away from its mailbox. Prints a JSON object with the seconds of each run. Works in a configuration directory of its own.
+The address is three aliases away from its mailbox. Prints a JSON object with the seconds of each run. Works in a
+configuration directory of its own.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ MESSAGES = 50  # on one connection
 
 @dataclass(frozen=True)
 class Message:
-    """A token message and what became of it: the reply to the message, or to the command that was refused."""
+    """A token message and what became of it: the reply to the message, or to the command that was refused.
+
+    ``sent`` is when that was, in seconds since the epoch by the clock of the sender.
+    """
 
     token: str
     id: str
@@ -35,6 +38,7 @@ class Message:
     domain: str
     code: int
     text: str
+    sent: float
 
 
 def send(caller: Caller, target: Target, wanted: Sequence[tuple[str, Step]], retries: int) -> list[Message]:
@@ -65,7 +69,8 @@ class _Post:
         else:
             if isinstance(answer, NoReply):
                 self._given_up = Heard("connect", answer)
-        return Message(token, step.check, sender, step.address, step.domain, answer.code, answer.text)
+        now = datetime.now(timezone.utc).timestamp()
+        return Message(token, step.check, sender, step.address, step.domain, answer.code, answer.text, now)
 
     def close(self) -> None:
         if self._connection:

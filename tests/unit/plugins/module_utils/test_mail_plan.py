@@ -56,6 +56,8 @@ def model(**changes):
         ("mta_relay_domains", {"example.org": "primary.example.com"}, "does not stand in mta_domains"),
         ("mta_listen", "all", "a list"),
         ("mta_listen", ["everywhere"], "all, loopback, or addresses"),
+        ("mta_listen", [1], "all, loopback, or addresses"),
+        ("mta_trusted_networks", [True], "an IPv4 or IPv6 address or network"),
         ("mta_trusted_networks", ["192.0.2.1/24"], "an IPv4 or IPv6 address or network"),
         ("mta_extra_settings", {"a b": 1}, "the name of a native setting"),
         ("mta_extra_settings", {"a": [1]}, "a string, a number or a boolean"),

@@ -40,7 +40,9 @@ def test_messages_are_sent_where_that_is_asked_for_and_never_in_check_mode(run_m
     result = run_module(smtp_probe, {**params, "send": True}, check=check)
     messages = result["servers"][0]["messages"]
     assert len(messages) == len(mail.messages) == sent
-    assert all(set(message) == {"token", "id", "sender", "recipient", "domain", "code", "text"} for message in messages)
+    assert all(
+        set(message) == {"token", "id", "sender", "recipient", "domain", "code", "text", "sent"} for message in messages
+    )
 
 
 def test_the_verdict_is_that_of_the_worst_server(run_module, server, serve):
