@@ -1,7 +1,8 @@
 # The parts of building and testing this collection. Each installs what it needs: `make demo` works in a fresh clone.
 MTA ?= postfix
 RELEASE ?= trixie
-SCENARIO ?=
+# postfix comes first, for it looks at hosts that have no MTA yet
+SCENARIO ?= postfix broken refused
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 
@@ -49,7 +50,7 @@ sanity: $(DEV) ## build the collection, and run ansible-test sanity on what was 
 .PHONY: molecule
 molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=postfix, or all of them
 	rm -rf .build/molecule
-	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
 
 .PHONY: bench
 bench: $(DEV) demo ## the figures of the README
