@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+
+from .smtp import names
 
 # RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
 ROLE_NAMES: dict[str, tuple[str, ...]] = {
@@ -29,9 +31,6 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "business": ("info", "marketing", "sales", "support"),
 }
 
-LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)$")
-ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*$")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*$")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -78,18 +77,18 @@ class Collector:
 
     def domain(self, variable: str, value: Any) -> str:
         """A domain as A-labels in lower case; one given raw in another script is converted (IDNA)."""
-        try:
-            if not isinstance(value, str):
-                raise ValueError("not a string")
-            name = value.encode("idna").decode("ascii").lower() if not value.isascii() else value.lower()
-        except (ValueError, UnicodeError):
-            self.add(variable, value, A_DOMAIN)
-            return ""
-        labels = name.split(".")
-        if len(labels) < 2 or len(name) > 253 or not all(map(LABEL.match, labels)) or labels[-1].isdigit():
+        name = self._normal(names.domain, value)
+        if "." not in name:
             self.add(variable, value, A_DOMAIN)
             return ""
         return name
+
+    def _normal(self, form: Callable[[str], str], value: Any) -> str:
+        """The normal form of a name, or nothing where it has none."""
+        try:
+            return form(value) if isinstance(value, str) else ""
+        except ValueError:
+            return ""
 
     def target(self, variable: str, value: Any) -> str:
         """An account's name as it is, an address with its domain in lower case."""
@@ -102,7 +101,7 @@ class Collector:
                 self.add(variable, value, A_TARGET)
                 return ""
             return value
-        if not LOCAL_PART.match(local) or len(local) > 64:
+        if not self._normal(names.local_part, local):
             self.add(variable, value, A_TARGET)
             return ""
         domain = self.domain(variable, domain)
@@ -118,10 +117,10 @@ class Collector:
         return [item for item in found if item]
 
     def local_part(self, variable: str, value: Any) -> str:
-        if not isinstance(value, str) or not LOCAL_PART.match(value) or len(value) > 64:
-            self.add(variable, value, "the local part of an address, at most 64 characters")
-            return ""
-        return value.lower()
+        found = self._normal(names.local_part, value)
+        if not found:
+            self.add(variable, value, names.A_LOCAL_PART)
+        return found.lower()
 
     def network(self, variable: str, value: Any) -> str:
         try:
@@ -140,19 +139,15 @@ class Collector:
             return ""
 
     def next_hop(self, variable: str, value: Any) -> str:
-        """``host``, ``host:port`` or an address (IPv6 in brackets), as ``[host]:port`` with brackets."""
-        allowed = "the primary's host name or address, with :port where it is not 25"
-        found = re.match(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d{1,5}))?$", value) if isinstance(value, str) else None
-        if not found or not 0 < int(found.group(3) or 25) < 65536:
-            self.add(variable, value, allowed)
-            return ""
-        host = found.group(1) or found.group(2)
+        """``host``, ``host:port`` or an address (IPv6 in brackets), as ``[host]`` or ``[host]:port``."""
         try:
-            host = str(ipaddress.ip_address(host))
-            host = "IPv6:" + host if ":" in host else host
+            host, port = names.server(value if isinstance(value, str) else "")
         except ValueError:
-            host = self.domain(variable, host)
-        return host and "[{}]{}".format(host, ":" + found.group(3) if found.group(3) not in (None, "25") else "")
+            host, port = "", 0
+        if not names.is_address(host) and "." not in host:
+            self.add(variable, value, "the primary's host name or address, with :port where it is not 25")
+            return ""
+        return f"[{host}]" if port == 25 else f"[{host}]:{port}"
 
 
 @dataclass(frozen=True)

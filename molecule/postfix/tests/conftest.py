@@ -39,13 +39,17 @@ class Lab:
         backend = name.partition("-")[0]
         self.primary = next(peer for peer in runner.get_hosts(backend) if peer != name)
         self.helo = runner.get_host("stranger").check_output("hostname --fqdn")
+        addresses = runner.get_host(name).check_output("hostname --all-ip-addresses").split()
         self.names = {
             "L": f"{name}.example.com",
             "V": f"{name}.example.net",
             "H": f"{name}.example.org",
             "R": f"{self.primary}.example.com",
             "far": "sender@" + self.helo,
-            "ipv4": runner.get_host(name).check_output("hostname --all-ip-addresses").split()[0],
+            "ipv4": addresses[0],
+            "literal": f"[{addresses[0]}]",
+            # where the machine has no IPv6, the same literal once more
+            "literal6": next((f"[IPv6:{address}]" for address in addresses if ":" in address), f"[{addresses[0]}]"),
         }
 
     def send(self, mails):

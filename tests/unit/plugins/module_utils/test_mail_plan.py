@@ -50,7 +50,7 @@ def model(**changes):
         ("mta_virtual_domains", {"example.org": {}}, "does not stand in mta_domains"),
         ("mta_virtual_domains", {"mx1.example.org": {}}, "does not stand in mta_domains"),
         ("mta_relay_domains", ["example.com"], "a dictionary"),
-        ("mta_relay_domains", {"example.com": "pri mary"}, "two labels"),
+        ("mta_relay_domains", {"example.com": "pri mary"}, "host name or address"),
         ("mta_relay_domains", {"example.com": "primary.example.com:99999"}, "host name or address"),
         ("mta_relay_domains", {"example.com": "mx1.example.org"}, "which is another host"),
         ("mta_relay_domains", {"example.org": "primary.example.com"}, "does not stand in mta_domains"),
@@ -153,7 +153,7 @@ def test_services_bring_their_names():
         ("primary.example.com:2525", "[primary.example.com]:2525"),
         ("[primary.example.com]:2525", "[primary.example.com]:2525"),
         ("192.0.2.7", "[192.0.2.7]"),
-        ("[2001:db8::7]", "[IPv6:2001:db8::7]"),
+        ("[2001:db8::7]", "[2001:db8::7]"),
     ],
 )
 def test_a_primary_is_a_host_and_never_looked_up_as_a_domain(primary, next_hop):
