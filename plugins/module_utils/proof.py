@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
-from .verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, add_up, weigh
+from .verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, add_up, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -211,16 +211,19 @@ def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> 
 
 
 def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) -> str:
-    """One sentence that a person can act on."""
-    view = "" if stranger else " (seen from the host itself, which is not a stranger's view)"
-    passed = [domain["domain"] for domain in domains if domain["verdict"] in (PASS, "warn")]
-    rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, "warn")]
+    """One sentence that a person can act on; it claims no more than what was looked at."""
+    unseen = [
+        layer for layer in (RESOLVES, ACCEPTS, LANDS) if all(domain[layer]["verdict"] == SKIPPED for domain in domains)
+    ]
+    notes = [] if stranger or ACCEPTS in unseen else ["seen from the host itself, which is not a stranger's view"]
+    notes += [f"not looked at: {', '.join(unseen)}"] if unseen else []
+    view = f" ({'; '.join(notes)})" if notes else ""
+    passed = [domain["domain"] for domain in domains if domain["verdict"] in (PASS, WARN)]
+    rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, WARN)]
     if not rest:
+        claim = "Nothing speaks against mail for postmaster" if unseen else "Mail for postmaster reaches a person"
         noted = ", with something to look at" if verdict != PASS else ""
-        return "Mail for postmaster reaches a person at all of {}{}{}.".format(", ".join(passed), noted, view)
-    first: str | None = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), None)
-    return "Mail for postmaster is not proven at {}{}{}".format(
-        ", ".join(rest),
-        view,
-        f"; first of what was found: {first}" if first else ".",
-    )
+        return f"{claim} at all of {', '.join(passed)}{noted}{view}."
+    first = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), "")
+    found = f"; first of what was found: {first}" if first else "."
+    return f"Mail for postmaster is not proven at {', '.join(rest)}{view}{found}"
