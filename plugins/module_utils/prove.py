@@ -50,7 +50,8 @@ class HostProof:
             **dict.fromkeys((*served.local, served.hostname), "local"),
         }
         named = [name.lower() for name in params["domains"]]
-        self.domains = named or [name for name in self.kinds if "." in name]
+        known = dict.fromkeys((*served.local, served.hostname, *served.virtual, *served.relay))
+        self.domains = named or [name for name in known if "." in name]
         self._helo = served.hostname
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
