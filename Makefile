@@ -1,8 +1,8 @@
 # The parts of building and testing this collection. Each installs what it needs: `make demo` works in a fresh clone.
 MTA ?= postfix
 RELEASE ?= trixie
-# postfix comes first, for it looks at hosts that have no MTA yet
-SCENARIO ?= postfix broken refused
+# those of the backends come first, for they look at hosts that have no MTA yet
+SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 

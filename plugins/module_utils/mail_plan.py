@@ -32,7 +32,6 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-SETTING = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*$")
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at most 63 to a label, 253 in all)"
@@ -340,8 +339,8 @@ def _names(
 def _settings(note: Collector, value: Any) -> dict[str, Any]:
     found = _dict(note, NAMES.settings, value, "a dictionary of native settings")
     for name, setting in found.items():
-        if not isinstance(name, str) or not SETTING.match(name):
-            note.add(NAMES.settings, name, "the name of a native setting (letters, digits, '_', '.' and '-')")
+        if not isinstance(name, str) or not name.strip():
+            note.add(NAMES.settings, name, "the name of a native setting")
         elif not isinstance(setting, (str, int, float, bool)):
             note.add(f"{NAMES.settings}[{name!r}]", setting, "a string, a number or a boolean")
     return found

@@ -60,6 +60,10 @@ options:
         type: list
         elements: str
         default: []
+      product: &product
+        description:
+          - Where what is compiled belongs, if not beside the file. C({product}) stands for its place in the stage.
+        type: path
   files:
     description: Files whose content is given.
     type: list
@@ -75,6 +79,7 @@ options:
       group: *group
       mode: *mode
       compile: *compile
+      product: *product
   stage:
     description: A directory that is copied for the stage, so that the MTA can check the new files among the others.
     type: path
@@ -92,10 +97,10 @@ options:
         type: str
         required: true
       reload:
-        description: The command that makes the service read its configuration again.
+        description: The command that makes the service read its configuration again; none where only a restart does.
         type: list
         elements: str
-        required: true
+        default: []
       restart:
         description: The command that starts the service anew; used where it does not run.
         type: list
@@ -213,6 +218,7 @@ FILE = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str", "default": "0644"},
     "compile": {**WORDS, "default": []},
+    "product": {"type": "path"},
 }
 ARGUMENTS = {
     "templates": {
@@ -233,7 +239,7 @@ ARGUMENTS = {
         "type": "dict",
         "options": {
             "name": {"type": "str", "required": True},
-            "reload": {**WORDS, "required": True},
+            "reload": {**WORDS, "default": []},
             "restart": {**WORDS, "required": True},
             "restart_on": {
                 "type": "list",

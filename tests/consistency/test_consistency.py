@@ -12,6 +12,7 @@ import runpy
 
 import pytest
 import yaml
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
@@ -86,11 +87,11 @@ def test_every_variable_of_mail_plan_is_an_option_of_a_role():
     assert wanted <= {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
 
 
-def test_the_backends_are_the_choices_of_the_role_and_the_adapters_of_the_program():
-    spec = load(ROOT / "roles" / "mta" / "meta" / "argument_specs.yml")["argument_specs"]["main"]
-    choices = sorted(spec["options"]["mta_backend"]["choices"])
-    assert choices == [path.stem for path in BACKENDS]
-    assert all((UTILS / "mta" / (name + ".py")).is_file() for name in choices)
+def test_every_backend_has_its_adapter_its_templates_and_its_scenario():
+    names = [path.stem for path in BACKENDS]
+    assert names == sorted(ADAPTERS)
+    assert names == sorted(path.name for path in (ROOT / "roles" / "mta" / "templates").iterdir())
+    assert all((ROOT / "molecule" / name / "molecule.yml").is_file() for name in names)
 
 
 def test_the_backends_share_one_schema():

@@ -53,6 +53,18 @@ class AliasFile:
     rebuild: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What the MTA itself says of an address, without a message: whether mail for it arrives everywhere that it should.
+
+    ``deliverable`` is None where the MTA cannot tell now; ``command`` and ``text`` are the question and the answer.
+    """
+
+    deliverable: bool | None
+    command: str
+    text: str
+
+
 class Adapter(Protocol):
     """One MTA on one host. Nothing that is asked of it changes anything."""
 
@@ -82,6 +94,9 @@ class Adapter(Protocol):
 
     def step(self, node: Any) -> Step:
         """What the MTA does with mail for one node."""
+
+    def opinion(self, address: str) -> Opinion | None:
+        """What the MTA's own tool for it says of an address; None where it has no such tool."""
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         """What became of a message: ``queue_id``, or a reply that names it; ``since`` in seconds since the epoch."""

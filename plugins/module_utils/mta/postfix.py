@@ -118,5 +118,8 @@ class Postfix:
             return self._local.include(node)
         return self._local.recipient(node, node)
 
+    def opinion(self, _address: str) -> None:
+        """Postfix has no such tool: `sendmail -bv` sends its report as mail."""
+
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return postfix_log.handed_on(self._host, self._settings.get("maillog_file", ""), queue_id, since)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from ..aliases.expand import Destination, Expansion, Step, walk
 from ..aliases.sources import SEARCH, WRITE, may
-from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem
+from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from .adapter import Adapter
+    from .adapter import Adapter, Opinion
     from .evidence import Host
 
 
@@ -65,7 +65,26 @@ def resolve(
         found = [problem for end in here.destinations for problem in judge.problems(end)]
         return replace(here, problems=(*here.problems, *found))
 
-    return walk(adapter.node(address), step, address=address)
+    start = adapter.node(address)
+    return with_opinion(walk(start, step, address=address), adapter.opinion(address))
+
+
+def with_opinion(walked: Expansion, opinion: Opinion | None) -> Expansion:
+    """The walk beside what the MTA says itself: where they disagree, something is not what the tables say (row R10)."""
+    ids = {problem.id for problem in walked.problems if problem.verdict == FAIL}
+    lost = bool(ids & {"R1", "R2"}) or ("R9" not in ids and any(end.kind == "error" for end in walked.destinations))
+    if opinion is None or not (lost if opinion.deliverable else opinion.deliverable is False and not ids):
+        return walked
+    tables = "broken" if lost else "whole"
+    says = "delivers" if opinion.deliverable else "does not deliver"
+    problem = Problem(
+        "R10",
+        FAIL,
+        f"by its tables {walked.address} is {tables}, but the MTA {says} mail for it: {opinion.text}",
+        opinion.command,
+        "run that command, and look for a setting or a table that is not among those of mta_info",
+    )
+    return replace(walked, problems=(*walked.problems, problem), verdict=add_up([walked.verdict, problem.weight]))
 
 
 class Judge:

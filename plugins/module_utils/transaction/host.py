@@ -42,7 +42,7 @@ class Transaction:
         pending = [change.path for change in self._changes if change.changed or self._uncompiled(change)]
         if not pending and self._service.enabled and self._service.active:
             return self._result(UNCHANGED, "none")
-        how = activation(self._changes, (self._params["service"] or {}).get("restart_on") or [])
+        how = activation(self._changes, self._params["service"] or {})
         if check_mode:
             with self._staged() as stage:
                 self._check(stage, lenient=True)
@@ -56,14 +56,16 @@ class Transaction:
 
     def _uncompiled(self, change: Change) -> bool:
         """Whether a table has nothing compiled from it that is as new as it is."""
-        if not self._compiler(change.path) or not change.before:
+        file = self._file(change.path)
+        if not file["compile"] or not change.before:
             return False
         path = os.path.realpath(change.path)
         source = os.stat(path).st_mtime_ns
-        return not any(os.stat(product).st_mtime_ns >= source for product in _beside(path))
+        return not any(os.stat(product).st_mtime_ns >= source for product in _products(path, file["product"]))
 
-    def _compiler(self, path: str) -> list[str]:
-        return next((file["compile"] or [] for file in self._params["files"] if file["path"] == path), [])
+    def _file(self, path: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = next(file for file in self._params["files"] if file["path"] == path)
+        return found
 
     @contextlib.contextmanager
     def _staged(self) -> Iterator[str]:
@@ -90,14 +92,15 @@ class Transaction:
         """Compile every table in the stage; the products, as they have to be in place."""
         products = []
         for change in self._changes:
-            argv = self._compiler(change.path)
-            if argv and (change.changed or self._uncompiled(change)):
-                path = self._in_stage(stage, change.path)
-                for old in _beside(path):
+            file = self._file(change.path)
+            if file["compile"] and (change.changed or self._uncompiled(change)):
+                path, place = self._in_stage(stage, change.path), file["product"] or ""
+                staged = place and self._in_stage(stage, place)
+                for old in _products(path, staged):
                     os.unlink(old)
-                self._must(argv, stage, path)
-                for product in _beside(path):
-                    live = change.path + product[len(path) :]
+                self._must(file["compile"], stage, path, staged)
+                for product in _products(path, staged):
+                    live = place or change.path + product[len(path) :]
                     image = disk.read_image(product)
                     if image:
                         products.append(Change(live, disk.read_image(live), image))
@@ -109,8 +112,8 @@ class Transaction:
             if not (lenient and not self._host.which(argv[0])):
                 self._must(argv, stage)
 
-    def _must(self, argv: Sequence[str], stage: str, path: str = "") -> None:
-        done = self._host.run(filled(argv, stage=stage, path=path), timeout=self._params["timeout"])
+    def _must(self, argv: Sequence[str], stage: str, path: str = "", product: str = "") -> None:
+        done = self._host.run(filled(argv, stage=stage, path=path, product=product), timeout=self._params["timeout"])
         if done.rc:
             live = (self._params["stage"] or "").rstrip("/")
             words = "\n".join(filter(None, (done.out.strip(), done.err.strip()))).replace(stage, live)
@@ -170,8 +173,10 @@ class Transaction:
         }
 
 
-def _beside(path: str) -> list[str]:
-    """What is compiled from a file: its name with one more ending."""
+def _products(path: str, product: str | None) -> list[str]:
+    """What is compiled from a file: ``product``, or its name with one more ending."""
+    if product:
+        return [product] if os.path.isfile(product) else []
     folder, name = os.path.split(path)
     found = [
         entry for entry in os.listdir(folder) if entry.startswith(name + ".") and "." not in entry[len(name) + 1 :]

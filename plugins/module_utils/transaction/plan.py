@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,10 +46,13 @@ class Change:
         }
 
 
-def activation(changes: Iterable[Change], restart_on: Sequence[Mapping[str, str]]) -> str:
-    """``restart`` where lines that match a pattern differ, else ``reload``; ``none`` where nothing changed."""
+def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
+    """``none`` where nothing changed; ``restart`` where lines that match a pattern differ, or where the service has no
+    other way; else ``reload``. ``service`` is the option of config_transaction."""
     changed = {change.path: change for change in changes if change.changed}
-    for rule in restart_on:
+    if changed and not service.get("reload"):
+        return "restart"
+    for rule in service.get("restart_on") or []:
         change = changed.get(rule["path"])
         if change and _lines(change.before, rule["pattern"]) != _lines(change.after, rule["pattern"]):
             return "restart"
@@ -62,7 +65,7 @@ def _lines(image: Image | None, pattern: str) -> list[str]:
 
 
 def filled(argv: Sequence[str], **values: str) -> list[str]:
-    """A command with its placeholders (``{stage}``, ``{path}``, ``{since}``) filled in."""
+    """A command with its placeholders (``{stage}``, ``{path}``, ``{product}``, ``{since}``) filled in."""
     words = list(argv)
     for name, value in values.items():
         words = [word.replace("{" + name + "}", value) for word in words]

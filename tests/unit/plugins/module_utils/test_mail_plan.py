@@ -59,7 +59,7 @@ def model(**changes):
         ("mta_listen", [1], "all, loopback, or addresses"),
         ("mta_trusted_networks", [True], "an IPv4 or IPv6 address or network"),
         ("mta_trusted_networks", ["192.0.2.1/24"], "an IPv4 or IPv6 address or network"),
-        ("mta_extra_settings", {"a b": 1}, "the name of a native setting"),
+        ("mta_extra_settings", {" ": 1}, "the name of a native setting"),
         ("mta_extra_settings", {"a": [1]}, "a string, a number or a boolean"),
         ("mta_extra_settings", {"a": "b\nc = d"}, "without line breaks"),
         ("role_addresses_services", ["smtp"], "a list of mail, dns"),

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Expansion
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import Opinion
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve, with_opinion
+from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import Problem
 from fakes import FakeHost
 
 
@@ -48,3 +51,25 @@ def test_this_host_itself_is_not_asked():
 def test_another_port_of_this_host_is_another_server():
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[127.0.0.1]:10025")
     assert resolve(host, Postfix(host), "postmaster", (), lambda *_: Answer("pass")).verdict == "pass"
+
+
+WHOLE = Expansion("postmaster", "pass", (Destination("mailbox", "/var/mail/alice"),), (), ())
+LOST = Expansion(
+    "postmaster", "fail", (Destination("error", "ghost"),), (), (Problem("R3", "fail", "no ghost", "", ""),)
+)
+
+
+@pytest.mark.parametrize(
+    ("walked", "deliverable", "rows"),
+    [
+        (WHOLE, True, []),
+        (WHOLE, None, []),
+        (WHOLE, False, ["R10"]),
+        (LOST, False, ["R3"]),
+        (LOST, True, ["R3", "R10"]),
+    ],
+)
+def test_where_the_mta_says_something_else_than_its_tables_that_is_a_finding(walked, deliverable, rows):
+    judged = with_opinion(walked, Opinion(deliverable, "mta -bt postmaster", "the answer"))
+    assert [problem.id for problem in judged.problems] == rows
+    assert (judged.verdict == "fail") == bool(rows)

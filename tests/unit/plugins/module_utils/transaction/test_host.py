@@ -41,7 +41,8 @@ class FakeSystem(Host):
             state = {"is-enabled": self.enabled, "is-active": self.active}[argv[2]]
             return Completed(tuple(argv), 0 if state else 1, "", "")
         if argv[0] == "compile":
-            pathlib.Path(argv[1] + ".db").write_text("compiled " + pathlib.Path(argv[1]).read_text())
+            product = argv[2] if len(argv) > 2 else argv[1] + ".db"
+            pathlib.Path(product).write_text("compiled " + pathlib.Path(argv[1]).read_text())
         if argv[0] == "log":
             return Completed(tuple(argv), 0, "fatal: no working restriction\n", "")
         if argv[0] in ("start", "reload"):
@@ -75,7 +76,7 @@ def transact(system, live, tmp_path):
         file = {"path": str(live / "main.cf"), "content": content, "owner": str(os.getuid()), "group": str(os.getgid())}
         table = {**file, "path": str(live / "table"), "content": "a b\n", "compile": ["compile", "{path}"]}
         params = {
-            "files": [{"mode": "0644", "compile": [], **item} for item in (file, table)],
+            "files": [{"mode": "0644", "compile": [], "product": None, **item} for item in (file, table)],
             "stage": str(live),
             "check": [["checker", "{stage}"]],
             "service": {
@@ -124,6 +125,23 @@ def test_a_reload_is_enough_where_no_line_that_needs_a_restart_differs(transact,
     system.ran.clear()
     transact(content=NEW + "banner = b\n")
     assert system.told == ["reload"]
+
+
+def test_a_service_without_a_reload_is_restarted(transact, system):
+    service = {"name": "mta", "reload": [], "restart": ["start", "mta"]}
+    transact(service=service)
+    system.ran.clear()
+    assert transact(content=NEW + "banner = b\n", service=service)["activation"] == "restart"
+    assert system.told == ["start"]
+
+
+def test_what_is_made_of_a_file_may_belong_under_another_name(transact, live):
+    made = str(live / "made.cf")
+    file = {"path": str(live / "source.mc"), "content": "m4\n", "owner": str(os.getuid()), "group": str(os.getgid())}
+    file |= {"mode": "0644", "compile": ["compile", "{path}", "{product}"], "product": made}
+    transact(files=[file])
+    assert pathlib.Path(made).read_text() == "compiled m4\n"
+    assert transact(files=[file])["changed"] is False
 
 
 @pytest.mark.parametrize("attribute", ["enabled", "active"])

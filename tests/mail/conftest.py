@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import secrets
 
 import pytest
+import yaml
 from testinfra.utils.ansible_runner import AnsibleRunner
 
+BACKENDS = pathlib.Path(__file__).parents[2] / "roles" / "mta" / "vars" / "backends"
 CLIENT = """
 import json, smtplib, sys
 work = json.load(sys.stdin)
@@ -36,8 +39,9 @@ class Lab:
 
     def __init__(self, runner, name):
         self.runner, self.name = runner, name
-        backend = name.partition("-")[0]
-        self.primary = next(peer for peer in runner.get_hosts(backend) if peer != name)
+        self.facts = runner.get_variables(name)
+        self.backend = name.partition("-")[0]
+        self.primary = next(peer for peer in runner.get_hosts(self.backend) if peer != name)
         self.helo = runner.get_host("stranger").check_output("hostname --fqdn")
         addresses = runner.get_host(name).check_output("hostname --all-ip-addresses").split()
         self.names = {
@@ -68,12 +72,16 @@ class Lab:
         return [(token, *reply) for token, reply in zip(tokens, json.loads(done.stdout), strict=True)]
 
     def queue(self, name):
-        return self.runner.get_host(name).check_output("sudo postqueue -j")
+        return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])
 
     def settle(self, *names):
         """Waits until the queues of these hosts are empty, for 300 looks at the most."""
         for name in names:
             assert any(not self.queue(name) for dummy in range(300)), self.queue(name)
+
+    def service(self):
+        variables = yaml.safe_load((BACKENDS / f"{self.backend}.yml").read_text())
+        return variables["mta_backend_transaction"]["service"]["name"]
 
     def count(self, name, account, token):
         """How many messages with a token are in the mailbox of an account."""
