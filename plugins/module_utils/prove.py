@@ -147,7 +147,7 @@ def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     found = host.found(messages) if LANDS in layers else {}
     domains = []
     for place in places:
-        made = {RESOLVES: resolved[place], ACCEPTS: proof.accepts(place, checks)}
+        made = {RESOLVES: resolved[place], ACCEPTS: proof.accepts(place, checks, host.mta.limits)}
         made[LANDS] = proof.lands(place, messages, host.expansion, found, host.handed_on)
         if closed:
             made[LANDS] = {**made[LANDS], "verdict": EXEMPT}

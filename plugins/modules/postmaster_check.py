@@ -131,7 +131,9 @@ domains:
       description: Its C(verdict), and C(addresses) as in M(mailops.postmaster.address_resolve).
       type: dict
     accepts:
-      description: Its C(verdict), and C(checks) as in M(mailops.postmaster.smtp_probe).
+      description:
+        - Its C(verdict), and C(checks) as in M(mailops.postmaster.smtp_probe), each with its C(limit), which says why nothing on
+          the host can mend what failed; it is empty otherwise.
       type: dict
     lands:
       description:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from ..aliases.expand import Step
-    from ..proof import HandedOn
+    from ..proof import HandedOn, Limit
     from .evidence import Host
 
 
@@ -69,6 +69,7 @@ class Adapter(Protocol):
     """One MTA on one host. Nothing that is asked of it changes anything."""
 
     name: str
+    limits: tuple[Limit, ...]
 
     def __init__(self, host: Host) -> None: ...
 

@@ -45,6 +45,7 @@ class Postfix:
     """One Postfix, as its tools describe it."""
 
     name = "postfix"
+    limits = ()
 
     def __init__(self, host: Host) -> None:
         done = host.run(["postconf", "-x"])
