@@ -60,11 +60,8 @@ class Limit:
 
     def explains(self, check: Mapping[str, Any]) -> bool:
         reply = "{code} {text}".format(**check)
-        return (
-            check["id"] == self.id
-            and bool(re.search(self.command, check["command"]))
-            and bool(re.match(self.reply, reply))
-        )
+        shown = re.search(self.command, check["command"]) and re.match(self.reply, reply)
+        return check["id"] == self.id and bool(shown)
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
 
 
 def accepts(place: Place, checks: Iterable[Mapping[str, Any]], limits: Sequence[Limit] = ()) -> dict[str, Any]:
-    """The checks that asked about one place; ``limit`` says where a failure is one that the MTA's makers alone can mend."""
+    """The checks that asked about one place; ``limit`` says why a failure is one that no setting can mend."""
     mine = [dict(check, limit=_limit(check, limits)) for check in checks if check["domain"] == place.domain]
     weights = [WARN if check["limit"] else weigh(check["id"], check["verdict"]) for check in mine]
     return {"verdict": add_up(weights), "checks": mine}

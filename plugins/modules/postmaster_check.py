@@ -132,8 +132,8 @@ domains:
       type: dict
     accepts:
       description:
-        - Its C(verdict), and C(checks) as in M(mailops.postmaster.smtp_probe), each with its C(limit), which says why nothing on
-          the host can mend what failed; it is empty otherwise.
+        - Its C(verdict), and C(checks) as in M(mailops.postmaster.smtp_probe), each with its C(limit).
+          It says why nothing on the host can mend what failed, and is empty otherwise.
       type: dict
     lands:
       description:

@@ -96,7 +96,7 @@ class Adapter(Protocol):
     def step(self, node: Any) -> Step:
         """What the MTA does with mail for one node."""
 
-    def opinion(self, address: str) -> Opinion | None:
+    def opinion(self, address: str, /) -> Opinion | None:
         """What the MTA's own tool for it says of an address; None where it has no such tool."""
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:

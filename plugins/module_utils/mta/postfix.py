@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..aliases.expand import Step
-    from ..proof import HandedOn
+    from ..proof import HandedOn, Limit
     from .evidence import Host
 
 ROLES = {
@@ -45,7 +45,7 @@ class Postfix:
     """One Postfix, as its tools describe it."""
 
     name = "postfix"
-    limits = ()
+    limits: tuple[Limit, ...] = ()
 
     def __init__(self, host: Host) -> None:
         done = host.run(["postconf", "-x"])
