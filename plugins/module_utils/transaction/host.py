@@ -113,10 +113,12 @@ class Transaction:
                 self._must(argv, stage)
 
     def _must(self, argv: Sequence[str], stage: str, path: str = "", product: str = "") -> None:
+        since = int(time.time())
         done = self._host.run(filled(argv, stage=stage, path=path, product=product), timeout=self._params["timeout"])
         if done.rc:
             live = (self._params["stage"] or "").rstrip("/")
-            words = "\n".join(filter(None, (done.out.strip(), done.err.strip()))).replace(stage, live)
+            said = (done.out.strip(), done.err.strip(), self._reason(since))
+            words = "\n".join(filter(None, said)).replace(stage, live)
             raise UserError(
                 f"the new configuration is wrong, and nothing was changed: "
                 f"`{done.command.replace(stage, live)}` says:\n{words or done.rc}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..mta.evidence import Host
 
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
+HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration
 
 
 class Service:
@@ -49,13 +50,21 @@ class Service:
         return self.answer()
 
     def answer(self) -> str:
-        """Wait until every address greets and answers EHLO; an empty string, or the last thing that went wrong."""
+        """Wait until every address greets and answers EHLO, twice; an empty string, or what went wrong."""
         limits = Limits.starting_now(self._timeout, self._timeout)
+        wrong = self._wrong(limits)
+        while self._answers and not limits.over:
+            answered = not wrong
+            time.sleep(HELD if answered else INTERVAL)
+            wrong = self._wrong(limits)
+            if answered and not wrong:
+                break
+        return wrong
+
+    def _wrong(self, limits: Limits) -> str:
+        """What is wrong at the first address that does not answer as it should."""
         for listener in self._answers:
             wrong = self._ask(listener, limits)
-            while wrong and not limits.over:
-                time.sleep(INTERVAL)
-                wrong = self._ask(listener, limits)
             if wrong:
                 return f"{listener['address']} port {listener['port']} does not answer: {wrong}"
         return ""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pathlib
@@ -17,6 +18,13 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.hos
 from mail_servers import Mail, Server
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
+
+
+class Dead(asyncio.Protocol):
+    """A listener behind which every process dies."""
+
+    def connection_made(self, transport):
+        transport.close()
 
 
 class FakeSystem(Host):
@@ -198,6 +206,14 @@ def test_a_service_that_does_not_answer_brings_the_old_files_back(transact, live
     nobody = [{"address": "127.0.0.1", "port": 1, "greeting": "^220"}]
     with pytest.raises(UserError, match=r"127\.0\.0\.1 port 1 does not answer"):
         transact(answers=nobody)
+    assert content(live) == BEFORE
+
+
+def test_one_answer_of_an_old_process_confirms_nothing(transact, live, serve):
+    old = iter([lambda: Server(Mail())])
+    port = serve(lambda: next(old, Dead)())
+    with pytest.raises(UserError, match="does not answer"):
+        transact(answers=[{"address": "127.0.0.1", "port": port, "greeting": "^220"}], timeout=3.0)
     assert content(live) == BEFORE
 
 
