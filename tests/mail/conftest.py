@@ -79,9 +79,15 @@ class Lab:
         for name in names:
             assert any(not self.queue(name) for dummy in range(300)), self.queue(name)
 
+    def data(self):
+        """The backend's own variables, as they are written."""
+        return yaml.safe_load((BACKENDS / f"{self.backend}.yml").read_text())
+
     def service(self):
-        variables = yaml.safe_load((BACKENDS / f"{self.backend}.yml").read_text())
-        return variables["mta_backend_transaction"]["service"]["name"]
+        return self.data()["mta_backend_transaction"]["service"]["name"]
+
+    def rebuild(self):
+        return self.data()["mta_backend_aliases_rebuild"]
 
     def count(self, name, account, token):
         """How many messages with a token are in the mailbox of an account."""

@@ -210,8 +210,13 @@ def test_a_service_that_does_not_answer_brings_the_old_files_back(transact, live
 
 
 def test_one_answer_of_an_old_process_confirms_nothing(transact, live, serve):
-    old = iter([lambda: Server(Mail())])
-    port = serve(lambda: next(old, Dead)())
+    old = iter([Mail])
+
+    def process():
+        mail = next(old, None)
+        return Server(mail()) if mail else Dead()
+
+    port = serve(process)
     with pytest.raises(UserError, match="does not answer"):
         transact(answers=[{"address": "127.0.0.1", "port": port, "greeting": "^220"}], timeout=3.0)
     assert content(live) == BEFORE
