@@ -56,9 +56,11 @@ class Service:
         while self._answers and not limits.over:
             answered = not wrong
             time.sleep(HELD if answered else INTERVAL)
-            wrong = self._wrong(limits)
-            if answered and not wrong:
-                break
+            found = self._wrong(limits)
+            if answered and not found:
+                return ""
+            # that there was no more time is no answer: the one before says more
+            wrong = wrong if limits.over and wrong else found
         return wrong
 
     def _wrong(self, limits: Limits) -> str:
