@@ -15,8 +15,8 @@ help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: $(RUNTIME) image-$(RELEASE) ## boot mail hosts in containers, configure them, and prove them
-	@$(DEMO) tests/lab/create.yml --extra-vars 'lab_keep=true lab_release=$(RELEASE)'
+demo: $(RUNTIME) image-$(RELEASE) ## boot mail hosts in containers, configure them, and prove them: MTA=postfix, RELEASE=trixie
+	@$(DEMO) tests/lab/create.yml --extra-vars 'lab_keep=true lab_release=$(RELEASE) mta_backend=$(MTA)'
 	@$(DEMO) mailops.postmaster.site --extra-vars mta_backend=$(MTA)
 
 .PHONY: demo-down
@@ -53,8 +53,8 @@ molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=po
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
 
 .PHONY: bench
-bench: $(DEV) demo ## the figures of the README
-	tests/bench/run
+bench: $(DEV) demo ## the figures of the README, for MTA=postfix or another
+	tests/bench/run $(MTA)
 
 .PHONY: venv
 venv: $(DEV) ## .venv with all tools
