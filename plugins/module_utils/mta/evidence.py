@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import glob
-import grp
 import ipaddress
 import os
 import pwd
@@ -154,12 +153,6 @@ class Host:
     def _account(self, found: pwd.struct_passwd) -> Account:
         why = not_a_person(found.pw_name, found.pw_uid, found.pw_shell, self._uid_min, self._shadow)
         return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell, why)
-
-    def group_name(self, gid: int) -> str:
-        try:
-            return grp.getgrgid(gid).gr_name
-        except KeyError:
-            return str(gid)
 
     def addresses(self) -> list[str]:
         """The global unicast addresses of this host, IPv4 first, without loopback and link-local ones."""

@@ -217,10 +217,6 @@ def _matches_patterns(name: str) -> bool:
     return any(pattern in name for pattern in PATTERNS)
 
 
-def _compile(name: str, tool: str) -> str:
-    return "run `{} {}`".format(tool, name.rpartition("proxy:")[2])
-
-
 def _same(value: str | None, written: str | None, tool: str) -> bool:
     if value is None or written is None:
         return value is written

@@ -20,8 +20,6 @@ from .plan import Change, Image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-KEPT = 5  # journals of past transactions
-
 
 def read_image(path: str) -> Image | None:
     """The file as it is, links followed; None where there is none."""
