@@ -17,19 +17,23 @@ BACKENDS = pathlib.Path(__file__).parents[2] / "roles" / "mta" / "vars" / "backe
 CLIENT = """
 import json, smtplib, sys
 work = json.load(sys.stdin)
-replies = []
+replies, client, said, sent = [], None, "", 0
 for greeting, sender, recipient, text in work["mails"]:
-    client = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30)
-    code, said = client.docmd(greeting, work["helo"])
-    assert code == 250, said
+    if client and (greeting != said or sent == 5):
+        client = client.quit() and None
+    if not client:
+        client, said, sent = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30), greeting, 0
+        assert client.docmd(greeting, work["helo"])[0] == 250
+    sent += 1
     for command in ("MAIL FROM:<%s>" % sender, "RCPT TO:<%s>" % recipient):
-        code, said = client.docmd(command)
+        code, reply = client.docmd(command)
         if code != 250:
+            client.rset()
             break
     else:
-        code, said = client.data(text)
-    replies.append((code, said.decode()))
-    client.quit()
+        code, reply = client.data(text)
+    replies.append((code, reply.decode()))
+client.quit()
 json.dump(replies, sys.stdout)
 """
 

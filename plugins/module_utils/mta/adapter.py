@@ -99,5 +99,5 @@ class Adapter(Protocol):
     def opinion(self, address: str, /) -> Opinion | None:
         """What the MTA's own tool for it says of an address; None where it has no such tool."""
 
-    def handed_on(self, queue_id: str, since: float) -> HandedOn:
+    def handed_on(self, queue_id: str, since: float, /) -> HandedOn:
         """What became of a message: ``queue_id``, or a reply that names it; ``since`` in seconds since the epoch."""

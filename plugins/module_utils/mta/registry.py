@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from .exim import Exim
 from .identify import Evidence, Signs, identify, installed
 from .postfix import Postfix
 
@@ -22,7 +23,7 @@ KNOWN: dict[str, Signs] = {
     "sendmail": Signs("/usr/lib/sm.bin/sendmail", ("sendmail-mta", "sendmail")),
 }
 
-ADAPTERS: dict[str, type[Adapter]] = {"postfix": Postfix}
+ADAPTERS: dict[str, type[Adapter]] = {"exim": Exim, "postfix": Postfix}
 
 
 def look(host: Host) -> tuple[str, list[str]]:

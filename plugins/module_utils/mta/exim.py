@@ -1,0 +1,147 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The adapter for Exim: its own options -bP, -be and -bt say what it does."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Union
+
+from ..errors import UserError
+from . import exim_log
+from .adapter import AliasFile, Served, Table
+from .exim_oracle import Oracle
+from .exim_route import COMPILED, Address, Include, Routers, source_of
+from .exim_syntax import drivers, lookups, named_list, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..aliases.expand import Step
+    from ..proof import HandedOn, Limit
+    from .adapter import Opinion
+    from .evidence import Host
+
+OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals")
+
+Node = Union[Address, Include]
+
+
+class Exim:
+    """One Exim, as it describes itself."""
+
+    name = "exim"
+    limits: tuple[Limit, ...] = ()
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._settings = settings(self._print(*OPTIONS))
+        self._config = self._print("config")
+        self._router_list = drivers(self._print("routers"))
+        self._routers = Routers(host, self._settings, self._router_list, drivers(self._print("transports")))
+        self._oracle = Oracle(host)
+
+    def _print(self, *what: str) -> str:
+        done = self._host.run(["exim4", "-bP", *what])
+        if done.rc:
+            asked = " ".join(what)
+            raise UserError(f"`exim4 -bP {asked}` failed, so Exim cannot be asked: {done.err.strip() or done.rc}")
+        return done.out
+
+    def version(self) -> str:
+        found = re.search(r"^Exim version (\S+)", self._host.run(["exim4", "-bV"]).out)
+        return found.group(1) if found else ""
+
+    def served(self) -> Served:
+        local = self._domains("local_domains")
+        relay = {domain: self._next_hop(domain) for domain in self._domains("relay_to_domains")}
+        return Served(
+            self._settings["primary_hostname"].lower(),
+            tuple(domain for domain in local if not domain.startswith("[")),
+            tuple(self._domains("virtual_domains")),
+            {domain: next_hop for domain, next_hop in relay.items() if next_hop},
+            tuple(domain for domain in local if domain.startswith("[")),
+        )
+
+    def _domains(self, name: str) -> list[str]:
+        """The domains of a list that can be told, names and the keys of files."""
+        found: list[str] = []
+        for item in named_list(self._config, name):
+            tables = lookups(item)
+            if item == "@":
+                found.append(self._settings["primary_hostname"].lower())
+            elif item == "@[]":
+                found += self._literals()
+            elif tables:
+                found += self._keys(tables[0][1])
+            elif re.fullmatch(r"[\w.-]+", item):
+                found.append(item.lower())
+            elif re.fullmatch(r"\[.*\]", item):
+                found.append(re.sub(r"^\[ipv6:", "[IPv6:", item.lower()))
+        return list(dict.fromkeys(found))
+
+    def _literals(self) -> list[str]:
+        if self._settings.get("allow_domain_literals", "true") == "no_allow_domain_literals":
+            return []
+        return [f"[{address}]" for address in self._host.addresses() if ":" not in address]
+
+    def _keys(self, path: str) -> list[str]:
+        try:
+            lines = self._host.read(path).splitlines()
+        except OSError:
+            return []
+        return [found.group(1).lower() for found in (re.match(r'"?([^\s:#"]+)', line) for line in lines) if found]
+
+    def _next_hop(self, domain: str) -> str:
+        ends = self._routers.step(self._routers.address("postmaster@" + domain)).destinations
+        return next((end.next_hop for end in ends if end.kind == "remote"), "")
+
+    def tables(self) -> list[Table]:
+        return [
+            self._table(router.name, kind, path)
+            for router in self._router_list
+            for option in ("data", "route_data", "domains")
+            for kind, path in lookups(router.get(option))
+        ]
+
+    def _table(self, role: str, kind: str, path: str) -> Table:
+        if not kind.startswith(COMPILED):
+            return Table(role, kind, path)
+        return Table(role, kind, source_of(path), path, self._routers.stale(kind, path))
+
+    def listeners(self) -> list[tuple[str, int]]:
+        return [
+            (found.address, found.port)
+            for found in self._host.listeners()
+            if "exim4" in found.programs or (not found.programs and found.port == 25)
+        ]
+
+    def aliases(self) -> AliasFile:
+        """The first table that a redirect router looks a local part up in. Exim reads it as it is."""
+        for router in self._router_list:
+            data = router.get("data")
+            if router.get("driver") == "redirect" and "$local_part" in data and "domain" not in data:
+                for _kind, path in lookups(data):
+                    return AliasFile(path)
+        return AliasFile("/etc/aliases")
+
+    def aliased(self, names: Sequence[str]) -> set[str]:
+        source = self._routers.source(self.aliases().path)
+        return {name for name in names if source and source.entry(name) is not None}
+
+    def expect(self, addresses: Sequence[str]) -> None:
+        self._oracle.ask(str(self.node(address)) for address in addresses)
+
+    def node(self, address: str) -> Address:
+        return self._routers.address(address)
+
+    def step(self, node: Node) -> Step:
+        return self._routers.include(node) if isinstance(node, Include) else self._routers.step(node)
+
+    def opinion(self, address: str) -> Opinion | None:
+        return self._oracle.opinion(str(self.node(address)))
+
+    def handed_on(self, queue_id: str, _since: float) -> HandedOn:
+        log_file = self._settings.get("log_file_path", "").replace("%s", "main").partition(":")[0].strip()
+        return exim_log.handed_on(self._host, log_file or "/var/log/exim4/mainlog", queue_id)

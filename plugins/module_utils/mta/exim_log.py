@@ -1,0 +1,38 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a message, by Exim's log and queue."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..proof import HandedOn
+
+if TYPE_CHECKING:
+    from .evidence import Host
+
+ACCEPTED_AS = re.compile(r"\bid=([0-9A-Za-z-]+)")
+STATES = {"=>": "sent", "->": "sent", "**": "bounced", "==": "deferred"}
+WORST_FIRST = ("bounced", "deferred", "queued", "sent")
+
+
+def handed_on(host: Host, log_file: str, reply: str) -> HandedOn:
+    """The state of a message by the last word of the log on each of its recipients, the worst first."""
+    named = ACCEPTED_AS.search(reply)
+    queue_id = named.group(1) if named else reply.strip()
+    fates = dict(_fates(host.tail(log_file), queue_id))
+    if not fates and host.run(["exim4", "-Mvh", queue_id]).rc == 0:
+        return HandedOn("queued", "in the queue")
+    for state in WORST_FIRST:
+        words = [text for found, text in fates.values() if found == state]
+        if words:
+            return HandedOn(state, "; ".join(dict.fromkeys(words)))
+    return HandedOn("unknown", f"neither the queue nor the log of Exim knows {reply.strip()}")
+
+
+def _fates(log: str, queue_id: str) -> list[tuple[str, tuple[str, str]]]:
+    """Recipient, state and the words of the log, in its order."""
+    lines = re.findall(rf"^.* {re.escape(queue_id)} (=>|->|\*\*|==) (.*)$", log, re.MULTILINE)
+    return [(text.split(" R=")[0], (STATES[sign], text)) for sign, text in lines]

@@ -1,0 +1,81 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exim's own word on addresses: `exim4 -bt`, many at a time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .adapter import Opinion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .evidence import Host
+
+AT_ONCE = 200
+UNDELIVERABLE = re.compile(r"^(.*?) is undeliverable:? ?(.*)$")
+DEFERRED = re.compile(r"^(.*?) cannot be resolved at this time:? ?(.*)$")
+NOTES = re.compile(r"^mail to | is discarded$| -> .*$|\s+\[duplicate, would not be delivered\]$")
+
+
+class Oracle:
+    """What `exim4 -bt` says; no address is asked about twice."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._known: dict[str, Opinion] = {}
+
+    def ask(self, addresses: Iterable[str]) -> None:
+        """Ask about qualified addresses."""
+        wanted = [address for address in dict.fromkeys(addresses) if address not in self._known]
+        for start in range(0, len(wanted), AT_ONCE):
+            part = wanted[start : start + AT_ONCE]
+            done = self._host.run(["exim4", "-bt", *part], timeout=60.0)
+            said = verdicts(done.out)
+            for address in part:
+                deliverable, text = said.get(address.lower(), (None, "no answer"))
+                self._known[address] = Opinion(deliverable, f"exim4 -bt {address}", text)
+
+    def opinion(self, address: str) -> Opinion:
+        self.ask([address])
+        return self._known[address]
+
+
+def verdicts(text: str) -> dict[str, tuple[bool | None, str]]:
+    """By address: whether all its mail is delivered (None: cannot be told now), and the reason where it is not."""
+    found: dict[str, tuple[bool | None, str]] = {}
+    for root, verdict, reason in _leaves(text.splitlines()):
+        before = found.get(root, (True, ""))
+        # False is worse than None, and that is worse than True
+        if before[0] is True or (before[0] is None and verdict is False):
+            found[root] = (verdict, reason)
+    return found
+
+
+def _leaves(lines: list[str]) -> Iterator[tuple[str, bool | None, str]]:
+    """Each place where mail ends, as the address that was asked about, the verdict and the reason."""
+    leaf: tuple[str, bool | None, str] | None = None
+    for line in lines:
+        if line.startswith("    <-- "):
+            if leaf:
+                leaf = (line[len("    <-- ") :].strip().lower(), *leaf[1:])
+        elif line.startswith("  *** Error"):
+            leaf = leaf and (leaf[0], False, line.strip())
+        elif line and not line.startswith(" "):
+            if leaf:
+                yield leaf
+            leaf = _leaf(line)
+    if leaf:
+        yield leaf
+
+
+def _leaf(line: str) -> tuple[str, bool | None, str]:
+    undeliverable, deferred = UNDELIVERABLE.match(line), DEFERRED.match(line)
+    if undeliverable:
+        return undeliverable.group(1).lower(), False, undeliverable.group(2) or "undeliverable"
+    if deferred:
+        return deferred.group(1).lower(), None, deferred.group(2) or "deferred"
+    return NOTES.sub("", line).lower(), True, ""
