@@ -174,8 +174,9 @@ def build(variables: Mapping[str, Any]) -> dict[str, Any]:
 
     ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
-    ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``, ``trusted``,
-    ``settings``; ``domains`` (all that the host serves, in the order in which they were given).
+    ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
+    ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``settings``; ``domains``
+    (all that the host serves, in the order in which they were given).
     """
     note = Collector()
     for variable, value in variables.items():
@@ -212,6 +213,7 @@ def build(variables: Mapping[str, Any]) -> dict[str, Any]:
         "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
         "settings": _settings(note, get(NAMES.settings, {})),
     }
+    model["labels"] = {network: found for network in model["trusted"] for found in [_labels(network)] if found}
     if not note.errors:
         _no_loops(note, model)
     if note.errors:
@@ -334,6 +336,23 @@ def _names(
         if (not domain or domain in here) and not aliases.get(name.lower()):
             found.setdefault(name, variable)
     return found
+
+
+def _labels(network: str) -> list[str]:
+    """A network as the texts that its addresses begin with (10.1.2, IPv6:2001:db8), for MTAs that compare these; none
+    where they would be more than 256."""
+    if not network:
+        return []
+    found = ipaddress.ip_network(network)
+    bits, sign = (8, ".") if found.version == 4 else (16, ":")
+    length = -(-found.prefixlen // bits) * bits or bits
+    if length - found.prefixlen > 8:
+        return []
+    parts = (subnet.network_address.packed for subnet in found.subnets(new_prefix=length))
+    size = bits // 8
+    numbers = ([int.from_bytes(raw[at : at + size], "big") for at in range(0, length // 8, size)] for raw in parts)
+    form, head = ("{}", "") if found.version == 4 else ("{:x}", "IPv6:")
+    return [head + sign.join(form.format(number) for number in row) for row in numbers]
 
 
 def _settings(note: Collector, value: Any) -> dict[str, Any]:

@@ -79,9 +79,9 @@ class Lab:
         return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])
 
     def settle(self, *names):
-        """Waits until the queues of these hosts are empty, for 300 looks at the most."""
+        """Waits until the queues of these hosts are empty, for 1000 looks at the most."""
         for name in names:
-            assert any(not self.queue(name) for dummy in range(300)), self.queue(name)
+            assert any(not self.queue(name) for dummy in range(1000)), self.queue(name)
 
     def data(self):
         """The backend's own variables, as they are written."""

@@ -70,6 +70,8 @@ class Adapter(Protocol):
 
     name: str
     limits: tuple[Limit, ...]
+    trusts_itself: bool
+    """Whether the MTA relays for its own host, whatever address that host comes from."""
 
     def __init__(self, host: Host) -> None: ...
 

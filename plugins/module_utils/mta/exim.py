@@ -33,6 +33,7 @@ class Exim:
 
     name = "exim"
     limits: tuple[Limit, ...] = ()
+    trusts_itself = False
 
     def __init__(self, host: Host) -> None:
         self._host = host

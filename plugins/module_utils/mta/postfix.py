@@ -46,6 +46,7 @@ class Postfix:
 
     name = "postfix"
     limits: tuple[Limit, ...] = ()
+    trusts_itself = False
 
     def __init__(self, host: Host) -> None:
         done = host.run(["postconf", "-x"])

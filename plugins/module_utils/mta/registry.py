@@ -11,6 +11,7 @@ from ..errors import UserError
 from .exim import Exim
 from .identify import Evidence, Signs, identify, installed
 from .postfix import Postfix
+from .sendmail import Sendmail
 
 if TYPE_CHECKING:
     from .adapter import Adapter
@@ -20,10 +21,10 @@ KNOWN: dict[str, Signs] = {
     "exim": Signs("/usr/sbin/exim4", ("exim4", "exim")),
     "opensmtpd": Signs("/usr/sbin/smtpctl", ("smtpd",)),
     "postfix": Signs("/usr/sbin/postconf", ("master",)),
-    "sendmail": Signs("/usr/lib/sm.bin/sendmail", ("sendmail-mta", "sendmail")),
+    "sendmail": Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail")),
 }
 
-ADAPTERS: dict[str, type[Adapter]] = {"exim": Exim, "postfix": Postfix}
+ADAPTERS: dict[str, type[Adapter]] = {"exim": Exim, "postfix": Postfix, "sendmail": Sendmail}
 
 
 def look(host: Host) -> tuple[str, list[str]]:

@@ -72,7 +72,8 @@ def resolve(
 def with_opinion(walked: Expansion, opinion: Opinion | None) -> Expansion:
     """The walk beside what the MTA says itself: where they disagree, something is not what the tables say (row R10)."""
     ids = {problem.id for problem in walked.problems if problem.verdict == FAIL}
-    lost = bool(ids & {"R1", "R2"}) or ("R9" not in ids and any(end.kind == "error" for end in walked.destinations))
+    missed = "R9" not in ids and any(end.kind == "error" for end in walked.destinations)
+    lost = missed or (bool(ids & {"R1", "R2"}) and not walked.destinations)
     if opinion is None or not (lost if opinion.deliverable else opinion.deliverable is False and not ids):
         return walked
     tables = "broken" if lost else "whole"

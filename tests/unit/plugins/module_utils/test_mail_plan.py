@@ -202,3 +202,19 @@ def test_any_value_gives_a_model_without_control_characters_or_a_clear_refusal(v
         said = error.errors
     assert said
     assert not any(ord(character) < 32 or ord(character) == 127 for text in said for character in text)
+
+
+@pytest.mark.parametrize(
+    ("network", "labels"),
+    [
+        ("10.1.2.0/24", ["10.1.2"]),
+        ("10.1.2.7", ["10.1.2.7"]),
+        ("10.4.0.0/14", ["10.4", "10.5", "10.6", "10.7"]),
+        ("2001:db8::/32", ["IPv6:2001:db8"]),
+        ("2001:db8:0:8::/63", ["IPv6:2001:db8:0:8", "IPv6:2001:db8:0:9"]),
+        ("2001:db8::/33", None),
+    ],
+)
+def test_a_network_is_known_by_the_texts_that_its_addresses_begin_with(network, labels):
+    plan = model(mta_trusted_networks=[network])
+    assert list(plan["labels"].values()) == ([labels] if labels else [])

@@ -1,0 +1,95 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The syntax of Sendmail's configuration, of what its test mode prints, and of its aliases. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import NamedTuple
+
+_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\([^()]*\)|[^,"(])+')
+_DATABASES = ("hash", "btree", "dbm", "cdb")
+
+
+class Route(NamedTuple):
+    """What ruleset 0 makes of an address: mailer, host (empty for a local one) and user."""
+
+    mailer: str
+    host: str
+    user: str
+
+
+class Map(NamedTuple):
+    """A map of the configuration: its name, its type, and the path without the ending of the compiled file."""
+
+    name: str
+    type: str
+    path: str
+
+
+def option(cf: str, name: str) -> str:
+    """An option (O Name=value) of sendmail.cf, and an empty text where it is not set."""
+    found = re.search(rf"^O {name}=(.*)$", cf, re.MULTILINE)
+    return found.group(1).strip() if found else ""
+
+
+def maps(cf: str) -> list[Map]:
+    """The maps that are looked up in files."""
+    rows = re.findall(r"^K(\w+)\s+(\w+)\s+(.*)$", cf, re.MULTILINE)
+    return [
+        Map(name, kind, re.sub(r"\.(db|cdb)$", "", rest.split()[-1]))
+        for name, kind, rest in rows
+        if kind in _DATABASES and rest.split()[-1].startswith("/")
+    ]
+
+
+def alias_files(cf: str) -> list[Map]:
+    """The files of the option AliasFile; without a type Sendmail takes the first that it was compiled with, hash."""
+    found = []
+    for item in option(cf, "AliasFile").split(","):
+        kind, _sign, rest = item.strip().rpartition(":")
+        path = rest.split(" ")[-1]
+        if path.startswith("/") and kind in ("", *_DATABASES, "implicit"):
+            found.append(Map("AliasFile", kind if kind in _DATABASES else "hash", path))
+    return found
+
+
+def ports(cf: str) -> dict[str, str]:
+    """The mailers whose connections go to a port that is not 25."""
+    rows = re.findall(r"^M(\w+),(?:.*\n(?:\s+.*\n)*?)?.*?A=(?:TCP|IPC) \$h (\S+)", cf, re.MULTILINE)
+    return {mailer: port for mailer, port in rows if port not in ("25", "smtp")}
+
+
+def routes(text: str) -> list[Route]:
+    """The answers of the test mode to ``/parse``, in the order of the questions."""
+    rows = re.findall(r"^mailer (\S+?)(?:, host (.*?))?, user (.*)$", text, re.MULTILINE)
+    return [Route(mailer, host or "", user) for mailer, host, user in rows]
+
+
+def members(text: str) -> list[str]:
+    """The members of a right-hand side, without comments, and without quotes where they are around all of one."""
+    items = (re.sub(r'("(?:[^"\\]|\\.)*")|\([^()]*\)', r"\1", item).strip() for item in _ITEM.findall(text))
+    return [plain(item) for item in items if item]
+
+
+def plain(item: str) -> str:
+    """A member without the quotes around it, or around its local part."""
+    whole = re.fullmatch(r'"((?:[^"\\]|\\.)*)"(@[^"]*)?', item)
+    return re.sub(r"\\(.)", r"\1", whole.group(1)) + (whole.group(2) or "") if whole else item
+
+
+def keys(name: str) -> list[str]:
+    """What an alias is looked up under: alice+lists, then alice+*, then alice."""
+    user, sign, _detail = name.partition("+")
+    return [name, f"{user}+*", user] if sign and user else [name]
+
+
+def forward_files(path: str, home: str, host: str) -> list[str]:
+    """The files that the option ForwardPath names for an account; those for a detail or another host are left out."""
+    known = [
+        item.replace("$z", home).replace("$w", host.split(".", maxsplit=1)[0])
+        for item in (path or "$z/.forward").split(":")
+    ]
+    return [posixpath.normpath(item) for item in known if "$" not in item]
