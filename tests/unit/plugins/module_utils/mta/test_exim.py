@@ -147,7 +147,8 @@ ghost@example.org is undeliverable: Unrouteable address
 mail to void@example.org is discarded
 prog@example.org -> |/bin/cat
   transport = address_pipe
-late@example.org cannot be resolved at this time: no include
+late@example.org cannot be resolved at this time: host lookup did not complete
+mode@example.org cannot be resolved at this time: bad mode (0100664) for /home/bob/.forward: 020 bit(s) unexpected
 wrong@example.org
   *** Error in setting up pipe, file, or autoreply:
 """
@@ -160,6 +161,7 @@ def test_the_word_of_exim_is_read_for_each_address_that_was_asked_about():
         "void@example.org": True,
         "prog@example.org": True,
         "late@example.org": None,
+        "mode@example.org": False,
         "wrong@example.org": False,
     }
     assert verdicts(SAID)["list@example.org"][1] == "Unrouteable address"
