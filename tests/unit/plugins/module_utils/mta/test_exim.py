@@ -172,6 +172,8 @@ LOG = """\
 2026-11-23 04:34:59 1xVLlb-0000PB-2L == postmaster@example.com R=relayed T=remote_smtp defer (111): Connection refused
 2026-11-23 04:35:59 1xVLlb-0000PB-2L => postmaster@example.com R=relayed T=remote_smtp H=far [192.0.2.9] C="250 OK"
 2026-11-23 04:35:59 1xVLlb-0000PB-2L Completed
+2026-11-23 04:35:59 1xVLle-0000PB-2L == alice@example.org <postmaster@example.org> R=account T=mailbox defer (0): locked
+2026-11-23 04:36:00 1xVLle-0000PB-2L => alice <postmaster@example.org> R=account T=mailbox
 2026-11-23 04:36:00 1xVLlc-0000PB-2L ** ghost@example.org R=x: Unrouteable address
 """
 
@@ -180,6 +182,7 @@ LOG = """\
     ("reply", "state"),
     [
         ("OK id=1xVLlb-0000PB-2L", "sent"),
+        ("OK id=1xVLle-0000PB-2L", "sent"),
         ("OK id=1xVLlc-0000PB-2L", "bounced"),
         ("OK id=1xVLld-0000PB-2L", "unknown"),
     ],
