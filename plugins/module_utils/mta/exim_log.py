@@ -40,5 +40,5 @@ def _fates(log: str, queue_id: str) -> list[tuple[str, tuple[str, str]]]:
 
 def _recipient(text: str) -> str:
     """Whom a line is about: a deferral names the whole address where a delivery names the local part alone."""
-    final, _blank, original = text.split(" R=")[0].partition(" ")
+    final, _blank, original = text.split(" R=", maxsplit=1)[0].partition(" ")
     return final.partition("@")[0] + original if original else final
