@@ -59,10 +59,10 @@ class Exim:
         relay = {domain: self._next_hop(domain) for domain in self._domains("relay_to_domains")}
         return Served(
             self._settings["primary_hostname"].lower(),
-            tuple(domain for domain in local if not domain.startswith("[")),
+            tuple(local),
             tuple(self._domains("virtual_domains")),
             {domain: next_hop for domain, next_hop in relay.items() if next_hop},
-            tuple(domain for domain in local if domain.startswith("[")),
+            tuple(self._literals()),
         )
 
     def _domains(self, name: str) -> list[str]:
@@ -72,20 +72,23 @@ class Exim:
             tables = lookups(item)
             if item == "@":
                 found.append(self._settings["primary_hostname"].lower())
-            elif item == "@[]":
-                found += self._literals()
             elif tables:
                 found += self._keys(tables[0][1])
             elif re.fullmatch(r"[\w.-]+", item):
                 found.append(item.lower())
-            elif re.fullmatch(r"\[.*\]", item):
-                found.append(re.sub(r"^\[ipv6:", "[IPv6:", item.lower()))
         return list(dict.fromkeys(found))
 
     def _literals(self) -> list[str]:
+        """The host's own addresses, as literals, where the routers do not send mail for them elsewhere."""
         if self._settings.get("allow_domain_literals", "true") == "no_allow_domain_literals":
             return []
-        return [f"[{address}]" for address in self._host.addresses() if ":" not in address]
+        own = [f"[IPv6:{address}]" if ":" in address else f"[{address}]" for address in self._host.addresses()]
+        steps = {literal: self._routers.step(self._routers.address("postmaster@" + literal)) for literal in own}
+        return [
+            literal
+            for literal, step in steps.items()
+            if step.edges or any(end.kind not in ("remote", "error") for end in step.destinations)
+        ]
 
     def _keys(self, path: str) -> list[str]:
         try:

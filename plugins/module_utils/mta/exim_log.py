@@ -35,4 +35,10 @@ def handed_on(host: Host, log_file: str, reply: str) -> HandedOn:
 def _fates(log: str, queue_id: str) -> list[tuple[str, tuple[str, str]]]:
     """Recipient, state and the words of the log, in its order."""
     lines = re.findall(rf"^.* {re.escape(queue_id)} (=>|->|\*\*|==) (.*)$", log, re.MULTILINE)
-    return [(text.split(" R=")[0], (STATES[sign], text)) for sign, text in lines]
+    return [(_recipient(text), (STATES[sign], text)) for sign, text in lines]
+
+
+def _recipient(text: str) -> str:
+    """Whom a line is about: a deferral names the whole address where a delivery names the local part alone."""
+    final, _blank, original = text.split(" R=", maxsplit=1)[0].partition(" ")
+    return final.partition("@")[0] + original if original else final

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AT_ONCE = 200
 UNDELIVERABLE = re.compile(r"^(.*?) is undeliverable:? ?(.*)$")
 DEFERRED = re.compile(r"^(.*?) cannot be resolved at this time:? ?(.*)$")
+# Any other deferral is a mistake on this host: a .forward file of the wrong mode, a table that cannot be read.
+ELSEWHERE = re.compile(r"host lookup did not complete|lookup of host|DNS|retry time")
 NOTES = re.compile(r"^mail to | is discarded$| -> .*$|\s+\[duplicate, would not be delivered\]$")
 
 
@@ -33,7 +35,7 @@ class Oracle:
         wanted = [address for address in dict.fromkeys(addresses) if address not in self._known]
         for start in range(0, len(wanted), AT_ONCE):
             part = wanted[start : start + AT_ONCE]
-            done = self._host.run(["exim4", "-bt", *part], timeout=60.0)
+            done = self._host.run(["exim4", "-bt", "--", *part], timeout=60.0)
             said = verdicts(done.out)
             for address in part:
                 deliverable, text = said.get(address.lower(), (None, "no answer"))
@@ -77,5 +79,6 @@ def _leaf(line: str) -> tuple[str, bool | None, str]:
     if undeliverable:
         return undeliverable.group(1).lower(), False, undeliverable.group(2) or "undeliverable"
     if deferred:
-        return deferred.group(1).lower(), None, deferred.group(2) or "deferred"
+        reason = deferred.group(2) or "deferred"
+        return deferred.group(1).lower(), None if ELSEWHERE.search(reason) else False, reason
     return NOTES.sub("", line).lower(), True, ""

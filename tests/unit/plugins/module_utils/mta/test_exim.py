@@ -147,7 +147,8 @@ ghost@example.org is undeliverable: Unrouteable address
 mail to void@example.org is discarded
 prog@example.org -> |/bin/cat
   transport = address_pipe
-late@example.org cannot be resolved at this time: no include
+late@example.org cannot be resolved at this time: host lookup did not complete
+mode@example.org cannot be resolved at this time: bad mode (0100664) for /home/bob/.forward: 020 bit(s) unexpected
 wrong@example.org
   *** Error in setting up pipe, file, or autoreply:
 """
@@ -160,6 +161,7 @@ def test_the_word_of_exim_is_read_for_each_address_that_was_asked_about():
         "void@example.org": True,
         "prog@example.org": True,
         "late@example.org": None,
+        "mode@example.org": False,
         "wrong@example.org": False,
     }
     assert verdicts(SAID)["list@example.org"][1] == "Unrouteable address"
@@ -170,6 +172,8 @@ LOG = """\
 2026-11-23 04:34:59 1xVLlb-0000PB-2L == postmaster@example.com R=relayed T=remote_smtp defer (111): Connection refused
 2026-11-23 04:35:59 1xVLlb-0000PB-2L => postmaster@example.com R=relayed T=remote_smtp H=far [192.0.2.9] C="250 OK"
 2026-11-23 04:35:59 1xVLlb-0000PB-2L Completed
+2026-11-23 04:35:59 1xVLle-0000PB-2L == alice@example.org <postmaster@example.org> R=account T=mailbox defer (0): locked
+2026-11-23 04:36:00 1xVLle-0000PB-2L => alice <postmaster@example.org> R=account T=mailbox
 2026-11-23 04:36:00 1xVLlc-0000PB-2L ** ghost@example.org R=x: Unrouteable address
 """
 
@@ -178,6 +182,7 @@ LOG = """\
     ("reply", "state"),
     [
         ("OK id=1xVLlb-0000PB-2L", "sent"),
+        ("OK id=1xVLle-0000PB-2L", "sent"),
         ("OK id=1xVLlc-0000PB-2L", "bounced"),
         ("OK id=1xVLld-0000PB-2L", "unknown"),
     ],
