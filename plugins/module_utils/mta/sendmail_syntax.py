@@ -58,7 +58,8 @@ def alias_files(cf: str) -> list[Map]:
 
 def ports(cf: str) -> dict[str, str]:
     """The mailers whose connections go to a port that is not 25."""
-    rows = re.findall(r"^M(\w+),(?:.*\n(?:\s+.*\n)*?)?.*?A=(?:TCP|IPC) \$h (\S+)", cf, re.MULTILINE)
+    logical = re.sub(r"\n[ \t]+", " ", cf)
+    rows = re.findall(r"^M(\w+),.*\bA=(?:TCP|IPC) \$h (\S+)", logical, re.MULTILINE)
     return {mailer: port for mailer, port in rows if port not in ("25", "smtp")}
 
 

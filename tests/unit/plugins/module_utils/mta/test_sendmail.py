@@ -27,10 +27,10 @@ Kvirtuser hash -o /etc/mail/virtusertable.db
 Kresolve host -a<OKR> -T<TEMP>
 O AliasFile=/etc/aliases,hash:/etc/mail/lists, dbm:-o /etc/more
 O DefaultUser=mail:mail
-Mesmtp,\t\tP=[IPC], F=mDFMuXa, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, E=\\r\\n, L=990,
+Mesmtp,\t\tP=[IPC], F=mDFMuXa, R=EnvToSMTP, E=\\r\\n, L=990,
 \t\tT=DNS/RFC822/SMTP,
 \t\tA=TCP $h
-Mesmtp2525, P=[IPC], F=mDFMuXa, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, E=\\r\\n, L=990, T=DNS/RFC822/SMTP, A=TCP $h 2525
+Mesmtp2525, P=[IPC], F=mDFMuXa, R=EnvToSMTP, E=\\r\\n, L=990, T=DNS/RFC822/SMTP, A=TCP $h 2525
 """
 
 
@@ -93,9 +93,9 @@ def test_forward_files_are_those_that_can_be_named():
 
 
 LOG = """\
-6AN56eLW003647: to=<postmaster@example.com>, delay=00:00:00, mailer=esmtp, relay=[192.0.2.9], dsn=4.0.0, stat=Deferred: no
-6AN56eLW003647: to=<postmaster@example.com>, delay=00:01:00, mailer=esmtp, relay=[192.0.2.9], dsn=2.0.0, stat=Sent (Ok)
-6AN56eLX003647: to=ghost, delay=00:00:00, mailer=local, dsn=5.1.1, stat=User unknown
+6AN56eLW003647: to=<postmaster@example.com>, mailer=esmtp, relay=[192.0.2.9], dsn=4.0.0, stat=Deferred: no
+6AN56eLW003647: to=<postmaster@example.com>, mailer=esmtp, relay=[192.0.2.9], dsn=2.0.0, stat=Sent (Ok)
+6AN56eLX003647: to=ghost, mailer=local, dsn=5.1.1, stat=User unknown
 """
 
 
