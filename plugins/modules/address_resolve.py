@@ -139,6 +139,7 @@ def expand(params, _check_mode):
         return ask_far_end(next_hop, recipient, helo, TIMEOUT)
 
     asked = far_end if params["ask_remote"] else None
+    mta.expect(params["addresses"])
     found = [resolve(host, mta, address, params["allowed_accounts"], asked) for address in params["addresses"]]
     return {"addresses": [expansion.as_dict() for expansion in found]}
 

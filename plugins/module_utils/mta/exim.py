@@ -37,10 +37,11 @@ class Exim:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._settings = settings(self._print(*OPTIONS))
+        said = self._print(*OPTIONS, "routers", "transports")
+        self._settings = settings(said.partition("\n\n")[0])
         self._config = self._print("config")
-        self._router_list = drivers(self._print("routers"))
-        self._routers = Routers(host, self._settings, self._router_list, drivers(self._print("transports")))
+        self._router_list = drivers(said, "router")
+        self._routers = Routers(host, self._settings, self._router_list, drivers(said, "transport"))
         self._oracle = Oracle(host)
 
     def _print(self, *what: str) -> str:
@@ -135,7 +136,9 @@ class Exim:
         return {name for name in names if source and source.entry(name) is not None}
 
     def expect(self, addresses: Sequence[str]) -> None:
-        self._oracle.ask(str(self.node(address)) for address in addresses)
+        nodes = [self.node(address) for address in addresses]
+        self._routers.warm(nodes)
+        self._oracle.ask(map(str, nodes))
 
     def node(self, address: str) -> Address:
         return self._routers.address(address)

@@ -113,6 +113,10 @@ class Routers:
                 break
         return self._nowhere(address, blank)
 
+    def warm(self, addresses: Sequence[Address]) -> None:
+        """Expand at once what the first look at many addresses needs."""
+        self._expand([text for address in addresses for case in self._cases(address) for text in self._wanted(case)])
+
     def ways_out(self, address: Address) -> bool:
         """Whether any router takes an address that is its own ancestor."""
         return not any(end.kind == "error" for end in self.step(replace(address, again=True)).destinations)

@@ -33,12 +33,12 @@ class Driver:
         return self.options.get(option, "")
 
 
-def drivers(text: str) -> list[Driver]:
-    """What `exim4 -bP routers` or `exim4 -bP transports` prints."""
+def drivers(text: str, kind: str) -> list[Driver]:
+    """The routers or transports in what `exim4 -bP routers transports` prints."""
     found = []
     for block in re.split(r"\n(?=\S+ (?:router|transport):\n)", "\n" + text):
         head, _dummy, body = block.strip("\n").partition("\n")
-        if head.endswith((" router:", " transport:")):
+        if head.endswith(f" {kind}:"):
             rows = [line.partition(" = ") for line in body.splitlines() if line.strip()]
             options = {name.rstrip(" ="): value for name, sign, value in rows if sign or name.endswith("=")}
             flags = frozenset(name.strip() for name, sign, _value in rows if not sign and not name.endswith("="))

@@ -37,7 +37,7 @@ no_check_local_user
 
 
 def test_drivers_are_read_with_their_options_and_flags():
-    first, second = drivers(ROUTERS)
+    first, second = drivers(ROUTERS, "router")
     assert (first.name, first.get("driver"), first.get("domains")) == ("aliases", "redirect", "+local_domains")
     assert first.get("condition") == ""
     assert {"check_local_user", "no_more"} <= first.flags
