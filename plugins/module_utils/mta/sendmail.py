@@ -1,7 +1,7 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The adapter for Sendmail: its test mode, `praliases` and `sendmail -bv` say what it does."""
+"""The adapter for Sendmail: its test mode and `sendmail -bv` say what it does."""
 
 from __future__ import annotations
 

@@ -69,6 +69,11 @@ def routes(text: str) -> list[Route]:
     return [Route(mailer, host or "", user) for mailer, host, user in rows]
 
 
+def found_in_map(text: str) -> dict[str, str]:
+    """The keys that a map has, and what it returns for them, from the answers of the test mode to ``/map``."""
+    return dict(re.findall(r"map_lookup: \w+ \((.*?)\) returns (.*) \(0\)$", text, re.MULTILINE))
+
+
 def members(text: str) -> list[str]:
     """The members of a right-hand side, without comments, and without quotes where they are around all of one."""
     items = (re.sub(r'("(?:[^"\\]|\\.)*")|\([^()]*\)', r"\1", item).strip() for item in _ITEM.findall(text))

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..aliases.sources import Source
 from ..verdict import FAIL, Problem
-from .sendmail_syntax import Map, Route, keys, members, routes
+from .sendmail_syntax import Map, Route, found_in_map, keys, members, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Tools:
-    """`sendmail -bt` and `praliases`; nothing is asked twice."""
+    """The test mode of Sendmail; nothing is asked twice."""
 
     def __init__(self, host: Host, alias_files: list[Map]) -> None:
         self._host = host
@@ -51,13 +52,10 @@ class Tools:
                     wanted[key] = None
                     found = self.written(key)
                     pending += [name.partition("@")[0].lower() for name in members(found[1].value)] if found else []
-        asked = [key for key in wanted if key.isprintable() and key and not key.startswith(("-", "/", "|", ":"))]
+        asked = [key for key in wanted if re.fullmatch(r"[!-~]+", key)]
         self._aliases.update(dict.fromkeys(wanted))
         if asked:
-            for line in self._host.run(["praliases", *asked]).out.splitlines():
-                key, _sign, value = line.partition(":")
-                if key in wanted and value != " No such key":
-                    self._aliases[key] = value
+            self._aliases.update(found_in_map(self.ask(f"/map aliases {key}" for key in asked)))
 
     def alias(self, name: str) -> tuple[str, str] | None:
         """The key under which a name is an alias, and the right-hand side."""

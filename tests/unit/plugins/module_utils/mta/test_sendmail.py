@@ -12,6 +12,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.sendmail_sy
     Route,
     alias_files,
     forward_files,
+    found_in_map,
     keys,
     maps,
     members,
@@ -64,6 +65,11 @@ def test_the_answers_of_the_test_mode_are_read_in_order():
         Route("*error*", "nouser", "550 5.1.1 User unknown"),
         Route("esmtp", "[primary.example.com]", "postmaster@example.com"),
     ]
+
+
+def test_what_a_map_returns_is_read_by_its_key():
+    said = "> map_lookup: aliases (postmaster) returns alice (0)\n> map_lookup: aliases (nosuch) no match (68)\n> "
+    assert found_in_map(said) == {"postmaster": "alice"}
 
 
 @pytest.mark.parametrize(
