@@ -16,7 +16,7 @@ from .mta.registry import adapter as adapter_for
 from .mta.resolve import resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp.far_end import ask_far_end
-from .smtp.probe import Options, probe
+from .smtp.probe import Options, probe_each
 from .verdict import EXEMPT, FAIL, add_up
 
 if TYPE_CHECKING:
@@ -78,11 +78,9 @@ class HostProof:
         relayed = [name for name in self.domains if self.kinds.get(name) == "relay"]
         served = [name for name in self.domains if name not in relayed]
         options = Options(send=self.send, send_forms=self.params["send_forms"])
-        seen = [
-            probe(address, PORT, served, relayed, (), self.params["role_addresses"], options).as_dict()
-            for address in addresses
-            if not address.startswith(("127.", "::1"))
-        ]
+        own = [(address, PORT) for address in addresses if not address.startswith(("127.", "::1"))]
+        found = probe_each(own, served, relayed, (), self.params["role_addresses"], options)
+        seen = [server.as_dict() for server in found]
         if self.mta.trusts_itself:
             seen = [{**server, "checks": proof.own_view(server["checks"])} for server in seen]
         return seen

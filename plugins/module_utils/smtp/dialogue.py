@@ -44,7 +44,8 @@ LATITUDE = {"A7": re.compile(r"\bSPF\b|\b5\.7\.2[3-6]\b", re.IGNORECASE)}
 
 # What a token message is sent to: one for each place, or every form that was accepted.
 PLACES = ("A1", "A2", "A12")
-LANDING = {"one": PLACES, "all": (*PLACES, "A3", "A4", "A6", "R11")}
+LITERALS = ("A12",)
+LANDING = {"one": (), "all": (*PLACES, "A3", "A4", "A6", "R11")}
 
 FINDINGS: dict[str, tuple[str, str]] = {
     "A1": ("mail for {address} is refused", "accept postmaster at {domain}: an alias, a virtual entry or an account"),
@@ -222,14 +223,19 @@ def closed(transactions: Sequence[Transaction], greeting: Answer, command: str, 
     ]
 
 
-def letters(transactions: Sequence[Transaction], checks: Sequence[Check], forms: str) -> list[tuple[str, Step]]:
-    """The sender and step of each token message: one for each place, and for ``all`` every form that was accepted."""
+def letters(
+    transactions: Sequence[Transaction], checks: Sequence[Check], forms: str, places: Sequence[str] = PLACES
+) -> list[tuple[str, Step]]:
+    """The sender and step of each token message: one for each place, and for ``all`` every form that was accepted.
+
+    ``places`` are the rows whose places still want one.
+    """
     passed = {(check.id, check.address) for check in checks if check.verdict == PASS}
     return [
         (transaction.sender or "", step)
         for transaction in transactions
         for step in transaction.steps
-        if step.check in PLACES or (step.check in LANDING[forms] and (step.check, step.address) in passed)
+        if step.check in places or (step.check in LANDING[forms] and (step.check, step.address) in passed)
     ]
 
 

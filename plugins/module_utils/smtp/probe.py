@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..errors import UserError
 from ..verdict import Check, add_up
 from .asking import ask
 from .caller import Caller
-from .dialogue import CLOSED, Target, closed, letters, plan, verdicts
+from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, plan, verdicts
 from .names import domain, host, literal, local_part, mailbox
 from .names import server as parse_server
 from .sending import Message, send
@@ -35,6 +35,7 @@ class Options:
     foreign_domain: str = "foreign.invalid"
     send: bool = False
     send_forms: str = "one"
+    send_places: Sequence[str] = PLACES
     timeout: float = 15.0
     deadline: float = 120.0
     retries: int = 1
@@ -98,9 +99,29 @@ def probe(
         connection.quit()
         return ServerResult(server, port, checks, exempt=True, transcript=caller.transcript)
     checks = verdicts(transactions, ask(caller, helo, transactions, options.retries))
-    wanted = letters(transactions, checks, options.send_forms) if options.send else []
+    wanted = letters(transactions, checks, options.send_forms, options.send_places) if options.send else []
     messages = send(caller, target, wanted, options.retries)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
+
+
+def probe_each(
+    servers: Sequence[tuple[str, int]],
+    served: Sequence[str],
+    relayed: Sequence[str],
+    literals: Sequence[str],
+    role_addresses: Sequence[str],
+    options: Options,
+) -> list[ServerResult]:
+    """Probe the addresses of one mail host.
+
+    Each place gets one token message, through the first address that takes it; an address literal, through its own.
+    """
+    results: list[ServerResult] = []
+    for name, port in servers:
+        taken = any(200 <= message.code < 300 for result in results for message in result.messages)
+        rest = replace(options, send_places=LITERALS) if taken else options
+        results.append(probe(name, port, served, relayed, literals, role_addresses, rest))
+    return results
 
 
 def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -128,7 +149,7 @@ def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]
     if options.foreign_domain in (*served, *relayed):
         note.errors.append(f"foreign_domain: {options.foreign_domain!r} is a domain of the servers; name another.")
     note.settle()
-    results = [probe(name, port, served, relayed, literals, roles, options) for name, port in servers]
+    results = probe_each(servers, served, relayed, literals, roles, options)
     return {
         "verdict": add_up(result.verdict for result in results),
         "servers": [result.as_dict() for result in results],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .transport import Connection
 
-MESSAGES = 50  # on one connection
+MESSAGES = 10  # on one connection: of more, Exim delivers none at once
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import ACCEPTS, REQUIREMENTS
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import Options, probe
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import Options, probe, probe_each
 from mail_servers import RELAYED, SERVED, Mail, Script, Server
 
 
@@ -444,3 +444,13 @@ def test_a_message_whose_text_has_left_is_not_sent_twice(serve):
     result = ask(serve(Forgetful), send=True)
     assert {message.code for message in result.messages} == {0}
     assert Forgetful.texts == len(result.messages) == 5
+
+
+def test_each_place_gets_one_message_whatever_the_number_of_addresses(serve):
+    mail, port = start(serve, Server, Mail)
+    options = Options(helo="stranger.example", timeout=2.0, send=True)
+    results = probe_each([("127.0.0.1", port)] * 2, SERVED, (), (), ("abuse",), options)
+    sent = [[message.recipient for message in result.messages] for result in results]
+    literal = "postmaster@[127.0.0.1]"
+    assert sent == [["postmaster@example.org", "postmaster@example.net", "Postmaster", literal], [literal]]
+    assert len(mail.messages) == 5
