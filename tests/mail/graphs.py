@@ -36,7 +36,7 @@ def written(draw, name, domain, shapes):
 
 
 def graph(draw, number, domain, shapes=SHAPES):
-    """One graph of up to six aliases; ``draw`` is a random.Random, ``shapes`` are the ways of writing that are known."""
+    """One graph of up to six aliases; ``draw`` is a random.Random, ``shapes`` are ways of writing."""
     names = [f"g{number}n{index}" for index in range(draw.randint(1, 6))]
     made = Graph(names[0])
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..aliases.expand import Step
     from ..proof import HandedOn
     from .evidence import Host
-    from .opensmtpd_syntax import Action, Condition
+    from .opensmtpd_syntax import Action, Condition, Rule
     from .opensmtpd_syntax import Table as Written
 
 CONFIG = "/etc/smtpd.conf"
@@ -55,7 +55,8 @@ class OpenSMTPD:
         self._tables = Tables(host)
         self._rules = Rules(self._config, self._tables, self._hostname)
         self._agent = Agent(self._config, self._rules, self._tables, self._config.greets_as or self._hostname)
-        self._agent.aliases_file = self.aliases().path
+        self._agent.aliases = self.aliases()
+        self.trusts_itself = any(_relays_for_itself(rule) for rule in self._config.rules)
 
     def _server_name(self) -> str:
         """The first line of /etc/mailname, else the host's own name."""
@@ -165,3 +166,9 @@ class OpenSMTPD:
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return opensmtpd_log.handed_on(self._host, queue_id, since)
+
+
+def _relays_for_itself(rule: Rule) -> bool:
+    """Whether a rule relays for what smtpd calls local: the host, by whatever address of its own it comes."""
+    whats = {condition.what for condition in rule.conditions if not condition.negated}
+    return bool(rule.action and rule.action.method == "relay") and {"from local", "for any"} <= whats

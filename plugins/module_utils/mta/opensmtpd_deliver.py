@@ -58,6 +58,6 @@ def next_hop(tables: Tables, action: Action, domain: str) -> str:
         url = tables.keys(host)[0] if host and tables.keys(host) else ""
     found = URL.fullmatch(url)
     if not url or not found:
-        return domain
+        return domain.lower()
     name, port = found.group(1) or found.group(2), found.group(3)
     return f"[{name}]" if port in (None, "25") else f"[{name}]:{port}"

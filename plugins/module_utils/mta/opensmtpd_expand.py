@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..aliases.expand import LIMIT, Destination, Edge, Step
 from ..aliases.sources import include
 from ..verdict import FAIL, INCONCLUSIVE, Problem
+from .adapter import AliasFile
 from .opensmtpd_deliver import deliver, next_hop
 from .opensmtpd_forward import forward
 from .opensmtpd_items import ADDRESS, ERROR, FILE, INCLUDE, LOCAL_PART, PROGRAM, USER, Item, items, split
@@ -83,7 +84,7 @@ class Agent:
         self._server = server
         self._steps: dict[Node, Step] = {}
         self._starts: dict[str, Node] = {}
-        self.aliases_file = "/etc/aliases"
+        self.aliases = AliasFile("/etc/aliases")
 
     def start(self, address: str) -> Node:
         """The node where the expansion of an address starts."""
@@ -230,9 +231,10 @@ class Session:
             if here.problems or self._lists(here):  # a list or a table that is broken is why: not a second finding
                 here.ends.append(Destination("error", here.node.text))
                 return
-            path = self._agent.aliases_file
-            remedy = f"add `{user}: <a person's account>` to {path}, or name another"
-            here.fail("R3", f"{user} is neither an alias nor an account: smtpd refuses the mail", path, remedy)
+            aliases = self._agent.aliases
+            rebuild = " and run `{}`".format(" ".join(aliases.rebuild)) if aliases.rebuild else ""
+            remedy = f"add `{user}: <a person's account>` to {aliases.path}{rebuild}"
+            here.fail("R3", f"{user} is neither an alias nor an account: smtpd refuses the mail", aliases.path, remedy)
         elif (here.same and here.parent and here.parent.account) or action.text("user") not in ("", user):
             deliver(here.ends, here.fail, self._config, action, account)
         else:

@@ -112,11 +112,12 @@ class Tables:
         changed = self._time(table.path)
         if changed <= self._started:
             return True
-        journal = ["journalctl", "--quiet", "--output=cat", "--identifier=smtpd", "--lines=1"]
+        journal = ["journalctl", "--quiet", "--output=short-unix", "--identifier=smtpd", "--lines=1"]
         words = f'Table "{table.name}" successfully updated'
-        since = self.host.run([*journal, f"--since=@{int(changed)}", f"--grep={words}"])
-        before = self.host.run([*journal[:-2], "--lines=1", f"--until=@{int(changed)}"])
-        return bool(since.out.strip()) or not before.out.strip()
+        last = self.host.run([*journal, f"--since=@{int(changed)}", f"--grep={words}"]).out.split(" ")[0]
+        if re.fullmatch(r"[\d.]+", last) and float(last) >= changed:
+            return True
+        return not self.host.run([*journal, f"--until=@{int(changed)}"]).out
 
     def _static(self, table: Table) -> Content:
         return Content({key.lower(): Entry(value, where) for key, value, where in table.entries})
