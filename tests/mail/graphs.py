@@ -24,7 +24,7 @@ class Graph:
         return "; ".join(f"{name}: {', '.join(members)}" for name, members in {**self.entries, **self.lists}.items())
 
 
-def written(draw, name, domain):
+def written(draw, name, domain, shapes):
     """A name in one of the ways of writing it."""
     return {
         "plain": name,
@@ -32,11 +32,11 @@ def written(draw, name, domain):
         "domain": f"{name}@{domain}",
         "tag": f"{name}+tag",
         "quoted": f'"{name}"',
-    }[draw.choice(SHAPES)]
+    }[draw.choice(shapes)]
 
 
-def graph(draw, number, domain):
-    """One graph of up to six aliases; ``draw`` is a random.Random."""
+def graph(draw, number, domain, shapes=SHAPES):
+    """One graph of up to six aliases; ``draw`` is a random.Random, ``shapes`` are ways of writing."""
     names = [f"g{number}n{index}" for index in range(draw.randint(1, 6))]
     made = Graph(names[0])
 
@@ -54,7 +54,7 @@ def graph(draw, number, domain):
             "any": draw.choice(names),
             "ghost": f"ghost{number}",
         }[kind]
-        return written(draw, name, domain)
+        return written(draw, name, domain, shapes)
 
     for index, name in enumerate(names):
         made.entries[name] = [member(index) for dummy in range(draw.choice((1, 1, 2, 3)))]

@@ -59,7 +59,8 @@ json.dump(found, sys.stdout)
 def judged(lab):
     """For each graph: the walk, whether the server refused or the sender got a DSN, and who has the message."""
     draw = random.Random(SEED)
-    made = [graphs.graph(draw, number, lab.names["L"]) for number in range(COUNT)]
+    shapes = [shape for shape in graphs.SHAPES if shape not in lab.facts.get("lab_shapes_refused", [])]
+    made = [graphs.graph(draw, number, lab.names["L"], shapes) for number in range(COUNT)]
     mail_host, rebuild = lab.runner.get_host(lab.name), lab.rebuild()
     work = {
         "folder": graphs.LISTS,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from .exim import Exim
 from .identify import Evidence, Signs, identify, installed
+from .opensmtpd import OpenSMTPD
 from .postfix import Postfix
 from .sendmail import Sendmail
 
@@ -24,7 +25,12 @@ KNOWN: dict[str, Signs] = {
     "sendmail": Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail")),
 }
 
-ADAPTERS: dict[str, type[Adapter]] = {"exim": Exim, "postfix": Postfix, "sendmail": Sendmail}
+ADAPTERS: dict[str, type[Adapter]] = {
+    "exim": Exim,
+    "opensmtpd": OpenSMTPD,
+    "postfix": Postfix,
+    "sendmail": Sendmail,
+}
 
 
 def look(host: Host) -> tuple[str, list[str]]:

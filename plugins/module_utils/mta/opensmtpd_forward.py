@@ -1,0 +1,62 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The .forward file of an account, as smtpd reads it."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+from .opensmtpd_items import items
+
+if TYPE_CHECKING:
+    from .evidence import Account, Host
+    from .opensmtpd_items import Item
+
+TOO_LARGE = 4096
+STICKY = 0o1000
+WRITABLE = 0o022
+
+
+class Forward(NamedTuple):
+    """The values of the file, each with its place; and why smtpd refuses the mail because of it."""
+
+    path: str
+    members: list[tuple[str, Item]]
+    refused: str = ""
+
+
+def forward(host: Host, account: Account) -> Forward:
+    """What a .forward file says; one that is not there, or is empty, says nothing."""
+    path = posixpath.join(account.home, ".forward")
+    home, found = host.stat(account.home), host.stat(path)
+    if not home:
+        return Forward(path, [])
+    if home.mode & STICKY:
+        return Forward(account.home, [], "is sticky, so that smtpd defers the mail")
+    if not found:
+        return Forward(path, [])
+    refused = (
+        "is a link"
+        if found.is_link
+        else "is not a regular file"
+        if not found.is_file
+        else "belongs to another account"
+        if found.uid != account.uid
+        else "can be written by others than its owner"
+        if found.mode & WRITABLE
+        else f"stands in {account.home}, where others than its owner can write"
+        if home.mode & WRITABLE or home.uid not in (0, account.uid)
+        else "is larger than 4 KiB"
+        if found.size >= TOO_LARGE
+        else ""
+    )
+    members: list[tuple[str, Item]] = []
+    if not refused:
+        for number, line in enumerate(host.read(path).split("\n"), 1):
+            good, bad = items(line.partition("#")[0].strip())
+            members += [(f"{path}:{number}", item) for item in good]
+            if bad:
+                return Forward(f"{path}:{number}", [], f"says {bad}, which smtpd cannot read")
+    return Forward(path, members, refused)

@@ -1,0 +1,45 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a message, by the log and the queue of OpenSMTPD."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..proof import HandedOn
+
+if TYPE_CHECKING:
+    from .evidence import Host
+
+ACCEPTED_AS = re.compile(r"\b([0-9a-f]{8}) Message accepted")
+STATES = {"Ok": "sent", "TempFail": "deferred", "PermFail": "bounced", "Loop": "bounced", "Expire": "bounced"}
+WORST_FIRST = ("bounced", "deferred", "queued", "sent")
+
+
+def handed_on(host: Host, reply: str, since: float) -> HandedOn:
+    """The state of a message by the last word of the log on each of its envelopes, the worst first."""
+    named = ACCEPTED_AS.search(reply)
+    message = named.group(1) if named else reply.strip()[:8]
+    fates = {**_waiting(host, message), **_logged(host, message, since)}
+    for state in WORST_FIRST:
+        words = [text for found, text in fates.values() if found == state]
+        if words:
+            return HandedOn(state, "; ".join(dict.fromkeys(words)))
+    return HandedOn("unknown", f"neither the queue nor the log of smtpd knows {reply.strip()}")
+
+
+def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:
+    """What is in the queue, by envelope."""
+    rows = [line.split("|") for line in host.run(["smtpctl", "show", "queue", message]).out.splitlines()]
+    return {row[0]: ("queued", row[-1] or "in the queue") for row in rows if row[0].startswith(message)}
+
+
+def _logged(host: Host, message: str, since: float) -> dict[str, tuple[str, str]]:
+    """The last word of the log, by envelope."""
+    words = ["--grep", f"delivery evpid={message}"]
+    done = host.run(["journalctl", "--quiet", "--output=cat", "--identifier=smtpd", f"--since=@{int(since)}", *words])
+    log = done.out or host.tail("/var/log/mail.log")
+    lines = re.findall(rf'\bevpid=({message}[0-9a-f]+) .*\bresult="?(\w+)"? stat="?(.*?)"?$', log, re.MULTILINE)
+    return {envelope: (STATES.get(result, "deferred"), text) for envelope, result, text in lines}
