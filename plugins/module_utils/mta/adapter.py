@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
     from .evidence import Host
+    from .identify import Signs
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Adapter(Protocol):
     """One MTA on one host. Nothing that is asked of it changes anything."""
 
     name: str
+    signs: Signs
     limits: tuple[Limit, ...]
     trusts_itself: bool
     """Whether the MTA relays for its own host, whatever address that host comes from."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aliases.sources import Source
 from .adapter import AliasFile, Served
-from .registry import ADAPTERS, adapter, look
+from .registry import adapter, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
     """The host's MTA, what it serves, and which of ``names`` and ``packages`` are there; ``mta`` where it is known."""
     found, there = look(host)
     found = mta if mta in there else found
-    own = adapter(host, found) if found in ADAPTERS else None
+    own = adapter(host, found) if found else None
     served = own.served() if own else Served("")
     aliases = own.aliases() if own else AliasFile(DEFAULT_ALIASES)
     return {

@@ -17,6 +17,7 @@ from ..proof import Limit
 from ..verdict import FAIL, Problem
 from . import opensmtpd_log
 from .adapter import AliasFile, Served, Table
+from .identify import Signs
 from .opensmtpd_deliver import next_hop
 from .opensmtpd_expand import Agent, Node
 from .opensmtpd_rules import Rules
@@ -40,6 +41,7 @@ class OpenSMTPD:
     """One OpenSMTPD, as its configuration describes it."""
 
     name = "opensmtpd"
+    signs = Signs("/usr/sbin/smtpctl", ("smtpd",))
     limits: tuple[Limit, ...] = (
         Limit("A4", r"^RCPT TO:<\"", r"501 ", "OpenSMTPD takes no quoted local part"),
         Limit("A16", r"^VRFY\b", r"500 ", "OpenSMTPD has no VRFY"),

@@ -1,7 +1,7 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of names: the MTAs that are known, how each is recognised, and its adapter."""
+"""The list of names: the MTAs that are known. Each is an adapter, which says how its MTA is recognised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .exim import Exim
-from .identify import Evidence, Signs, identify, installed
+from .identify import Evidence, identify, installed
 from .opensmtpd import OpenSMTPD
 from .postfix import Postfix
 from .sendmail import Sendmail
@@ -17,20 +17,10 @@ from .sendmail import Sendmail
 if TYPE_CHECKING:
     from .adapter import Adapter
     from .evidence import Host, Socket
+    from .identify import Signs
 
-KNOWN: dict[str, Signs] = {
-    "exim": Signs("/usr/sbin/exim4", ("exim4", "exim")),
-    "opensmtpd": Signs("/usr/sbin/smtpctl", ("smtpd",)),
-    "postfix": Signs("/usr/sbin/postconf", ("master",)),
-    "sendmail": Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail")),
-}
-
-ADAPTERS: dict[str, type[Adapter]] = {
-    "exim": Exim,
-    "opensmtpd": OpenSMTPD,
-    "postfix": Postfix,
-    "sendmail": Sendmail,
-}
+ADAPTERS: dict[str, type[Adapter]] = {mta.name: mta for mta in (Exim, OpenSMTPD, Postfix, Sendmail)}
+KNOWN: dict[str, Signs] = {name: mta.signs for name, mta in ADAPTERS.items()}
 
 
 def look(host: Host) -> tuple[str, list[str]]:
@@ -55,6 +45,4 @@ def adapter(host: Host, name: str = "") -> Adapter:
         raise UserError(
             "mta: '{}' is not installed on this host; installed: {}".format(wanted, ", ".join(there) or "none")
         )
-    if wanted not in ADAPTERS:
-        raise UserError("the MTA of this host is {}; supported: {}".format(wanted, ", ".join(ADAPTERS)))
     return ADAPTERS[wanted](host)

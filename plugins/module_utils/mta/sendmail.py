@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..proof import Limit
 from . import sendmail_log
 from .adapter import AliasFile, Opinion, Served, Table
+from .identify import Signs
 from .sendmail_route import Address, Node, Router
 from .sendmail_syntax import alias_files, keys, maps
 from .sendmail_tools import Tools
@@ -31,6 +32,7 @@ class Sendmail:
     """One Sendmail, as its tools describe it."""
 
     name = "sendmail"
+    signs = Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail"))
     limits: tuple[Limit, ...] = (
         Limit("A4", r'<".*\\', "550", "Sendmail does not take a backslash off inside of quotes (RFC 5321 4.1.2 does)"),
     )

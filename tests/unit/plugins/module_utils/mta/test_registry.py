@@ -44,7 +44,6 @@ def test_the_mta_is_the_one_that_listens_then_the_one_that_sends_then_the_only_o
     [
         ([], "", "there is no MTA on this host"),
         ([POSTFIX, EXIM], "", "there are several MTAs (exim, postfix)"),
-        ([OPENSMTPD], "", "the MTA of this host is opensmtpd; supported: exim, postfix, sendmail"),
         ([EXIM], "postfix", "mta: 'postfix' is not installed on this host; installed: exim"),
         ([POSTFIX], "qmail", "mta: 'qmail' is unknown; allowed: exim, opensmtpd, postfix, sendmail"),
     ],
@@ -83,11 +82,6 @@ def test_a_host_without_an_aliases_file_has_no_aliases():
     host = FakeHost(programs=[])
     del host.files["/etc/aliases"]
     assert describe(host, ["ops"])["names"] == {"ops": "none"}
-
-
-def test_a_host_with_an_mta_that_has_no_adapter_is_described_by_its_name(monkeypatch):
-    monkeypatch.delitem(ADAPTERS, "opensmtpd")
-    assert describe(FakeHost(programs=[OPENSMTPD]))["mta"] == "opensmtpd"
 
 
 def test_a_postfix_host_is_described():
