@@ -11,6 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".build"))
 
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 
 HEAD = """\
@@ -24,13 +25,29 @@ What is here is checked, and each check has a mutant that shows that it can fail
 """
 
 
+LIMITS = """
+## What no setting can mend
+
+Where an MTA cannot keep a row whatever its configuration, the check says `fail` all the same, and says that nothing on the host
+can mend it; its domain is then a `warn` at best.
+
+| MTA | id | command | answer | why |
+|---|---|---|---|---|
+"""
+
+
 def catalogue() -> str:
     """The page, as Markdown."""
     rows = [
         f"| {row.id} | {row.layer} | {row.title} | {row.source} | {row.level} | {row.weight} |"
         for row in REQUIREMENTS.values()
     ]
-    return HEAD + "\n".join(rows) + "\n"
+    limits = [
+        f"| {name} | {limit.id} | `{limit.command}` | `{limit.reply}` | {limit.reason} |"
+        for name, mta in ADAPTERS.items()
+        for limit in mta.limits
+    ]
+    return HEAD + "\n".join(rows) + "\n" + LIMITS + "\n".join(limits) + "\n"
 
 
 if __name__ == "__main__":
