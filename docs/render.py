@@ -28,8 +28,8 @@ What is here is checked, and each check has a mutant that shows that it can fail
 LIMITS = """
 ## What no setting can mend
 
-Where an MTA cannot keep a row whatever its configuration, the check says `fail` all the same, and says that nothing on the host
-can mend it; its domain is then a `warn` at best.
+Where an MTA cannot keep a row whatever its configuration, the check says `fail` all the same, and says that nothing on
+the host can mend it; its domain is then a `warn` at best.
 
 | MTA | id | command | answer | why |
 |---|---|---|---|---|

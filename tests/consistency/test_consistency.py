@@ -34,6 +34,9 @@ PURE = [
     "smtp/dns.py",
     "mailbox/message.py",
     "mta/identify.py",
+    "mta/fate.py",
+    "mta/exim_syntax.py",
+    "mta/sendmail_syntax.py",
     "transaction/plan.py",
     "transaction/journal.py",
 ]

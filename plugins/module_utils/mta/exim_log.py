@@ -9,13 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from ..proof import HandedOn
+from .fate import worst
 
 if TYPE_CHECKING:
     from .evidence import Host
 
 ACCEPTED_AS = re.compile(r"\bid=([0-9A-Za-z-]+)")
 STATES = {"=>": "sent", "->": "sent", "**": "bounced", "==": "deferred"}
-WORST_FIRST = ("bounced", "deferred", "queued", "sent")
 
 
 def handed_on(host: Host, log_file: str, reply: str) -> HandedOn:
@@ -25,11 +25,7 @@ def handed_on(host: Host, log_file: str, reply: str) -> HandedOn:
     fates = dict(_fates(host.tail(log_file), queue_id))
     if not fates and host.run(["exim4", "-Mvh", queue_id]).rc == 0:
         return HandedOn("queued", "in the queue")
-    for state in WORST_FIRST:
-        words = [text for found, text in fates.values() if found == state]
-        if words:
-            return HandedOn(state, "; ".join(dict.fromkeys(words)))
-    return HandedOn("unknown", f"neither the queue nor the log of Exim knows {reply.strip()}")
+    return worst(fates.values(), f"neither the queue nor the log of Exim knows {reply.strip()}")
 
 
 def _fates(log: str, queue_id: str) -> list[tuple[str, tuple[str, str]]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..proof import HandedOn
+from .fate import worst
 
 if TYPE_CHECKING:
+    from ..proof import HandedOn
     from .evidence import Host
 
 ACCEPTED_AS = re.compile(r"\b([0-9a-f]{8}) Message accepted")
 STATES = {"Ok": "sent", "TempFail": "deferred", "PermFail": "bounced", "Loop": "bounced", "Expire": "bounced"}
-WORST_FIRST = ("bounced", "deferred", "queued", "sent")
 
 
 def handed_on(host: Host, reply: str, since: float) -> HandedOn:
@@ -23,11 +23,7 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
     named = ACCEPTED_AS.search(reply)
     message = named.group(1) if named else reply.strip()[:8]
     fates = {**_waiting(host, message), **_logged(host, message, since)}
-    for state in WORST_FIRST:
-        words = [text for found, text in fates.values() if found == state]
-        if words:
-            return HandedOn(state, "; ".join(dict.fromkeys(words)))
-    return HandedOn("unknown", f"neither the queue nor the log of smtpd knows {reply.strip()}")
+    return worst(fates.values(), f"neither the queue nor the log of smtpd knows {reply.strip()}")
 
 
 def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:

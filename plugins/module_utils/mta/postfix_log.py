@@ -9,19 +9,19 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from ..proof import HandedOn
+from .fate import worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..proof import HandedOn
     from .evidence import Host
 
 QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]+)")
 FORWARDED_AS = re.compile(r"forwarded as ([0-9A-Za-z]+)")
 STATUS = re.compile(r"\bstatus=(\w+) \((.*)\)\s*$")
 STATES = {"bounced": "bounced", "expired": "bounced", "undeliverable": "bounced", "deferred": "deferred"}
-SENT, DEFERRED, QUEUED, UNKNOWN = "sent", "deferred", "queued", "unknown"
-WORST_FIRST = ("bounced", DEFERRED, QUEUED, SENT)
+DEFERRED, QUEUED = "deferred", "queued"
 
 
 def handed_on(host: Host, log_file: str, reply: str, since: float) -> HandedOn:
@@ -41,11 +41,7 @@ def handed_on(host: Host, log_file: str, reply: str, since: float) -> HandedOn:
         pending += successors
         fates += [(state, text) for state, text in logged if not FORWARDED_AS.search(text)]
         fates += waiting.get(queue_id, [])
-    for state in WORST_FIRST:
-        words = [text for found, text in fates if found == state]
-        if words:
-            return HandedOn(state, "; ".join(dict.fromkeys(words)))
-    return HandedOn(UNKNOWN, f"neither the queue nor the log of Postfix knows {reply.strip()}")
+    return worst(fates, f"neither the queue nor the log of Postfix knows {reply.strip()}")
 
 
 def _statuses(log: str, queue_id: str) -> Iterator[tuple[str, str]]:

@@ -9,13 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from ..proof import HandedOn
+from .fate import worst
 
 if TYPE_CHECKING:
     from .evidence import Host
 
 QUEUE_ID = re.compile(r"(?:^|\s)([0-9A-Za-z]{14,}) Message accepted")
 STATES = {"2": "sent", "4": "deferred", "5": "bounced"}
-WORST_FIRST = ("bounced", "deferred", "queued", "sent")
 
 
 def handed_on(host: Host, reply: str, since: float) -> HandedOn:
@@ -25,11 +25,7 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
     fates = _fates(_log(host, since), queue_id)
     if not fates and host.stat(f"/var/spool/mqueue/qf{queue_id}"):
         return HandedOn("queued", "in the queue")
-    for state in WORST_FIRST:
-        words = [text for found, text in fates.values() if found == state]
-        if words:
-            return HandedOn(state, "; ".join(dict.fromkeys(words)))
-    return HandedOn("unknown", f"neither the queue nor the log of Sendmail knows {reply.strip()}")
+    return worst(fates.values(), f"neither the queue nor the log of Sendmail knows {reply.strip()}")
 
 
 def _fates(log: str, queue_id: str) -> dict[str, tuple[str, str]]:
