@@ -10,7 +10,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.errors import U
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.identify import Evidence, identify, installed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS, KNOWN, adapter, look
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter, look
 from fakes import Completed, FakeHost
 
 POSTFIX, EXIM, OPENSMTPD, SENDMAIL = (KNOWN[name].program for name in ("postfix", "exim", "opensmtpd", "sendmail"))
@@ -48,8 +48,7 @@ def test_the_mta_is_the_one_that_listens_then_the_one_that_sends_then_the_only_o
         ([POSTFIX], "qmail", "mta: 'qmail' is unknown; allowed: exim, opensmtpd, postfix, sendmail"),
     ],
 )
-def test_where_there_is_no_adapter_the_user_is_told_why(programs, name, said, monkeypatch):
-    monkeypatch.delitem(ADAPTERS, "opensmtpd")
+def test_where_there_is_no_adapter_the_user_is_told_why(programs, name, said):
     with pytest.raises(UserError, match=said.replace("(", r"\(").replace(")", r"\)")):
         adapter(FakeHost(programs=programs), name)
 
