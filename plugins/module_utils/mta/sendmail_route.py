@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Union
 
 from ..aliases.expand import Destination, Edge, Step
 from ..aliases.sources import include
-from ..verdict import FAIL, Problem
+from ..verdict import FAIL, WARN, Problem
 from .sendmail_syntax import Map, forward_files, maps, members, option, ports
 
 if TYPE_CHECKING:
@@ -24,10 +25,19 @@ LOCAL = "local"
 
 
 @dataclass(frozen=True)
+class Way:
+    """The accounts on the way whose alias, and those whose .forward file was expanded: neither is a second time."""
+
+    aliased: frozenset[str] = frozenset()
+    forwarded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Address:
     """An address that the rulesets have to look at."""
 
     text: str
+    way: Way = Way()
 
     def __str__(self) -> str:
         return self.text
@@ -35,10 +45,11 @@ class Address:
 
 @dataclass(frozen=True)
 class Local:
-    """A name in the hands of the local mailer. ``itself``: reached from itself, it is no alias a second time."""
+    """A name in the hands of the local mailer. ``final``: with a backslash, or reached from itself; not expanded."""
 
     name: str
-    itself: bool = False
+    final: bool = False
+    way: Way = Way()
     via: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -51,6 +62,7 @@ class Include:
 
     path: str
     name: str
+    way: Way
     via: str = field(compare=False)
 
     def __str__(self) -> str:
@@ -79,7 +91,7 @@ class Router:
     def next_hop(self, mailer: str, host: str) -> str:
         """As the rest of the program writes it: a domain whose MX is asked, or ``[host]`` with its port."""
         port = self._ports.get(mailer, "")
-        name = host.replace("[ipv6:", "[").replace("[IPv6:", "[")
+        name = host.replace("[ipv6:", "[").replace("[IPv6:", "[").rstrip(".")
         return f"{name}:{port}" if port else name
 
     def _routed(self, node: Address) -> Step:
@@ -91,7 +103,7 @@ class Router:
             return Step((), (Destination("error", node.text, via),), (*problems, problem))
         if mailer == LOCAL:
             name = user.lower()
-            target: Node = Local(name.partition("@")[0], via=via)
+            target: Node = Local(name.partition("@")[0], way=node.way, via=via)
             return Step((Edge(node, target, via),), (), problems)
         end = Destination("remote", user, via, next_hop=self.next_hop(mailer, host))
         return Step((), (end,), problems)
@@ -118,30 +130,49 @@ class Router:
         return next((f"{table.path}:{entry.line}" for entry in entries if entry), "")
 
     def _local(self, node: Local) -> Step:
-        alias = None if node.itself else self._tools.alias(node.name)
-        differs = None if node.itself else self._tools.differs(node.name)
-        problems = (differs,) if differs else ()
-        if alias:
-            key, value = alias
-            found = self._tools.written(key)
-            via = found[0] if found else "AliasFile"
-            step = self._members(node, node.name, [(via, member) for member in members(value)], self._default_user)
-            return Step(step.edges, step.destinations, (*problems, *step.problems))
         user = node.name.partition("+")[0]
         account = self._host.account(user)
-        if account is None:
+        alias = None if node.final else self._tools.alias(node.name)
+        differs = None if node.final else self._tools.differs(node.name)
+        problems = (differs,) if differs else ()
+        if alias and alias[0] not in node.way.aliased:
+            step = self._alias(node, *alias)
+        elif account is None:
             return self._nobody(node, problems)
-        forward = None if node.itself else self._forward(node, account)
-        if forward:
-            return forward
-        return Step((), (Destination("mailbox", SPOOL + user, node.via, user),), problems)
+        else:
+            step = self._account(node, account)
+        return replace(step, problems=(*problems, *step.problems))
+
+    def _alias(self, node: Local, key: str, value: str) -> Step:
+        found = self._tools.written(key)
+        via = found[0] if found else "AliasFile"
+        way = node.way
+        if self._host.account(key):
+            way = replace(way, aliased=way.aliased | {key})
+        return self._members(node, node.name, [(via, member) for member in members(value)], self._default_user, way)
+
+    def _account(self, node: Local, account: Account) -> Step:
+        """What follows an account: its .forward file, or its mailbox."""
+        mailbox = Step((), (Destination("mailbox", SPOOL + account.name, node.via, account.name),))
+        path, listed = ("", []) if node.final or account.name in node.way.forwarded else self._forward(account)
+        if not listed:
+            return mailbox
+        if self._tools.stays(account.name):
+            message = (
+                f"mail for {account.name} stays in its own mailbox, whatever {path} says: others may write that file "
+                "or a directory above it, or the account may not read it, or all of it leads back"
+            )
+            remedy = f"correct owners and modes until `sendmail -bv {account.name}` shows where it leads, or remove it"
+            return replace(mailbox, problems=(Problem("R10", WARN, message, path, remedy),))
+        way = replace(node.way, forwarded=node.way.forwarded | {account.name})
+        return self._members(node, node.name, listed, account.name, way)
 
     def _nobody(self, node: Local, problems: tuple[Problem, ...]) -> Step:
         """A name that is neither an alias nor an account."""
         if any(problem.id == "R10" for problem in problems):
             return Step((), (Destination("error", node.name),), problems)
         blank = self._tools.written(node.name)
-        if node.itself or blank:
+        if node.final or blank:
             where = blank[0] if blank else node.via
             message = f"{node.name} leads to nothing but itself"
             return Step((), (), (*problems, Problem("R2", FAIL, message, where, "name a person's account there")))
@@ -150,37 +181,28 @@ class Router:
         problem = Problem("R3", FAIL, message, node.via, remedy)
         return Step((), (Destination("error", node.name, node.via),), (*problems, problem))
 
-    def _forward(self, node: Local, account: Account) -> Step | None:
+    def _forward(self, account: Account) -> tuple[str, list[tuple[str, str]]]:
+        """The .forward file of an account, and its members, each with its line; none where it names no other."""
         host = self._tools.route("postmaster").host
         for path in forward_files(option(self._cf, "ForwardPath"), account.home, host):
             found = self._host.stat(path)
             if found and found.is_file:
-                lines = self._host.read(path).splitlines()
-                listed = [
-                    (f"{path}:{number}", member)
-                    for number, line in enumerate(lines, 1)
-                    if not line.startswith("#")
-                    for member in members(line)
-                ]
-                return self._members(node, node.name, listed, account.name) if listed else None
-        return None
+                listed = _lines(path, self._host.read(path))
+                names = {re.split(r"[+@]", member.lstrip("\\"))[0] for _via, member in listed}
+                return path, [] if names == {account.name} else listed
+        return "", []
 
     def _include(self, node: Include) -> Step:
         text, problems = include(self._host, node.path, None, node.via)
         if problems:
             return Step((), (Destination("error", str(node)),), problems)
-        listed = [
-            (f"{node.path}:{number}", member)
-            for number, line in enumerate(text.splitlines(), 1)
-            if not line.startswith("#")
-            for member in members(line)
-        ]
+        listed = _lines(node.path, text)
         if not listed:
             message = f"the included file {node.path} lists nobody"
             return Step((), (), (Problem("R2", FAIL, message, node.path, "name a person's account there"),))
-        return self._members(node, node.name, listed, self._default_user)
+        return self._members(node, node.name, listed, self._default_user, node.way)
 
-    def _members(self, node: Node, name: str, listed: Sequence[tuple[str, str]], account: str) -> Step:
+    def _members(self, node: Node, name: str, listed: Sequence[tuple[str, str]], account: str, way: Way) -> Step:
         """What the members of an alias, an included file or a .forward file lead to."""
         edges: list[Edge] = []
         ends: list[Destination] = []
@@ -193,15 +215,25 @@ class Router:
             elif member.startswith("/"):
                 ends.append(Destination("file", member, via, account))
             elif member.lower().startswith(":include:"):
-                edges.append(Edge(node, Include(member[len(":include:") :].strip(), name, via), via))
+                edges.append(Edge(node, Include(member[len(":include:") :].strip(), name, way, via), via))
             elif member.lower().startswith("error:"):
                 ends.append(Destination("error", member, via))
                 message = f"the alias refuses the mail: {member}"
                 problems.append(Problem("R3", FAIL, message, via, "name a person's account there"))
             elif "@" in member or "!" in member or "%" in member:
-                edges.append(Edge(node, Address(member), via))
+                edges.append(Edge(node, Address(member, way), via))
             else:
                 target = member.lstrip("\\").lower()
-                own = target == name and (isinstance(node, Local) or self._host.account(name) is not None)
-                edges.append(Edge(node, Local(target, own or member.startswith("\\"), via), via))
+                own = target == name and isinstance(node, Local) and self._host.account(name) is None
+                edges.append(Edge(node, Local(target, own or member.startswith("\\"), way, via), via))
         return Step(tuple(edges), tuple(ends), tuple(problems))
+
+
+def _lines(path: str, text: str) -> list[tuple[str, str]]:
+    """The members of a list, each with the place where it stands."""
+    return [
+        (f"{path}:{number}", member)
+        for number, line in enumerate(text.splitlines(), 1)
+        if not line.startswith("#")
+        for member in members(line)
+    ]

@@ -81,7 +81,10 @@ def members(text: str) -> list[str]:
 
 
 def plain(item: str) -> str:
-    """A member without the quotes around it, or around its local part."""
+    """A member without a phrase and angle brackets, and without the quotes around it, or around its local part."""
+    route = re.fullmatch(r'[^|/:"<>][^<>]*<([^<>]+)>', item)
+    if route:
+        return plain(route.group(1).strip())
     whole = re.fullmatch(r'"((?:[^"\\]|\\.)*)"(@[^"]*)?', item)
     return re.sub(r"\\(.)", r"\1", whole.group(1)) + (whole.group(2) or "") if whole else item
 

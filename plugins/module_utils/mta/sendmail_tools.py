@@ -62,6 +62,11 @@ class Tools:
         self.warm_aliases([name])
         return next(((key, value) for key in keys(name) for value in [self._aliases[key]] if value is not None), None)
 
+    def stays(self, account: str) -> bool:
+        """Whether mail for an account goes to its own mailbox alone, whatever its .forward file says."""
+        said = self._host.run(["sendmail", "-bv", account]).out.splitlines()
+        return [line.partition("... ")[2] for line in said] == [f"deliverable: mailer local, user {account}"]
+
     def written(self, key: str) -> tuple[str, Entry] | None:
         """Where the sources of the aliases have a key."""
         for file in self._alias_files:
