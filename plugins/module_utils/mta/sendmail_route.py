@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Union
 from ..aliases.expand import Destination, Edge, Step
 from ..aliases.sources import include
 from ..verdict import FAIL, WARN, Problem
-from .sendmail_syntax import Map, forward_files, maps, members, option, ports
+from .sendmail_syntax import Map, Route, forward_files, maps, members, option, ports, relays_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +81,7 @@ class Router:
         self._tools = tools
         self._maps = {found.name: found for found in maps(cf)}
         self._ports = ports(cf)
+        self._relays_names = relays_names(cf)
         self._default_user = option(cf, "DefaultUser").partition(":")[0] or "mailnull"
 
     def step(self, node: Node) -> Step:
@@ -95,12 +96,18 @@ class Router:
         return f"{name}:{port}" if port else name
 
     def _routed(self, node: Address) -> Step:
-        mailer, host, user = self._tools.route(node.text)
         via, problems = self._via(node.text)
+        return self._taken(node, node.text, self._tools.route(node.text), via, problems)
+
+    def _taken(
+        self, node: Address | Local, text: str, route: Route, via: str, problems: tuple[Problem, ...] = ()
+    ) -> Step:
+        """What follows from what a ruleset makes of an address."""
+        mailer, host, user = route
         if mailer == "*error*":
-            message = f"Sendmail refuses mail for {node.text}: {user}"
+            message = f"Sendmail refuses mail for {text}: {user}"
             problem = Problem("R3", FAIL, message, via, "list the address in the virtusertable, or make it an alias")
-            return Step((), (Destination("error", node.text, via),), (*problems, problem))
+            return Step((), (Destination("error", text, via),), (*problems, problem))
         if mailer == LOCAL:
             name = user.lower()
             target: Node = Local(name.partition("@")[0], way=node.way, via=via)
@@ -135,8 +142,11 @@ class Router:
         alias = None if node.final else self._tools.alias(node.name)
         differs = None if node.final else self._tools.differs(node.name)
         problems = (differs,) if differs else ()
+        onward = self._tools.onward(user) if self._relays_names and not node.final else None
         if alias and alias[0] not in node.way.aliased:
             step = self._alias(node, *alias)
+        elif onward:
+            step = self._taken(node, node.name, onward, "ruleset 5 of sendmail.cf")
         elif account is None:
             return self._nobody(node, problems)
         else:

@@ -69,6 +69,22 @@ def routes(text: str) -> list[Route]:
     return [Route(mailer, host or "", user) for mailer, host, user in rows]
 
 
+def relays_names(cf: str) -> bool:
+    """Whether local names that are no aliases may be another host's or another user's (MAIL_HUB, LUSER_RELAY)."""
+    return bool(re.search(r"^D[HL]\S", cf, re.MULTILINE))
+
+
+def onward(text: str) -> Route | None:
+    """What ruleset 5, for local names that are no aliases, makes of one; None where it stays as it is."""
+    found = re.search(r"^localaddr +returns: \$# (\S+)(?: \$@ (.*?))? \$: (.*)$", text, re.MULTILINE)
+    if not found:
+        return None
+    mailer, host, user = found.groups("")
+    if mailer == "error":
+        return Route("*error*", "", user)
+    return Route(mailer, host.replace(" ", ""), re.sub(r"[ <>]", "", user))
+
+
 def found_in_map(text: str) -> dict[str, str]:
     """The keys that a map has, and what it returns for them, from the answers of the test mode to ``/map``."""
     return dict(re.findall(r"map_lookup: \w+ \((.*?)\) returns (.*) \(0\)$", text, re.MULTILINE))

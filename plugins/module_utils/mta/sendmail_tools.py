@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..aliases.sources import Source
 from ..verdict import FAIL, Problem
-from .sendmail_syntax import Map, Route, found_in_map, keys, members, routes
+from .sendmail_syntax import Map, Route, found_in_map, keys, members, onward, routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +61,10 @@ class Tools:
         """The key under which a name is an alias, and the right-hand side."""
         self.warm_aliases([name])
         return next(((key, value) for key in keys(name) for value in [self._aliases[key]] if value is not None), None)
+
+    def onward(self, name: str) -> Route | None:
+        """Where a local name that is no alias goes on to; None where it stays."""
+        return onward(self.ask([f"5 {name}"])) if re.fullmatch(r"[\w.-]+", name) else None
 
     def stays(self, account: str) -> bool:
         """Whether mail for an account goes to its own mailbox alone, whatever its .forward file says."""

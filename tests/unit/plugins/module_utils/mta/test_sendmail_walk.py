@@ -27,7 +27,7 @@ CLASSES = {"w": ["mail.example.org", "example.org", "example.net", "[192.0.2.1]"
 class Mta(FakeHost):
     """A host with a Sendmail whose test mode reads the tables; it says of the names ``stay`` that mail stays there."""
 
-    def __init__(self, aliases="", files=None, stats=None, stay=()):
+    def __init__(self, aliases="", files=None, stats=None, stay=(), onward=None):
         own = {
             "/etc/mail/sendmail.cf": CF,
             "/etc/mail/virtusertable": "".join(f"{key} {value}\n" for key, value in ROWS.items())
@@ -36,6 +36,7 @@ class Mta(FakeHost):
             "/etc/mail/access": "To:example.com RELAY\n",
             "/etc/mail/access.db": "",
         }
+        self.onward = onward or {}
         super().__init__(aliases, {**own, **(files or {})}, stats, ["/bin/true"])
         self.stay = stay
 
@@ -43,7 +44,7 @@ class Mta(FakeHost):
         if argv[1] == "-bv":
             said = f"{argv[2]}... deliverable: mailer local, user {argv[2]}\n" if argv[2] in self.stay else ""
             return Completed(tuple(argv), 75, said, "")
-        answers = {"/parse": self.parse, "/map": self.look_up}
+        answers = {"/parse": self.parse, "/map": self.look_up, "5": self.ruleset_5}
         lines = [line.split(" ") for line in stdin.splitlines()]
         said = [answers[words[0]](words[-1]) if words[0] in answers else self.of_class(words[0]) for words in lines]
         return Completed(tuple(argv), 0, "Version 8.18.1\n$j = mail.example.org\n" + "\n".join(said), "")
@@ -63,6 +64,9 @@ class Mta(FakeHost):
         return (
             f"map_lookup: aliases ({key}) returns {found[1]} (0)" if found else f"map_lookup: aliases ({key}) no match"
         )
+
+    def ruleset_5(self, name):
+        return f"localaddr        returns: {self.onward.get(name, name)}"
 
     def of_class(self, words):
         return "\n".join(CLASSES.get(words[2:], []))
@@ -119,6 +123,24 @@ def test_an_address_ends_where_sendmail_takes_it(aliases, address, ends):
 )
 def test_a_forward_file_counts_once_and_an_alias_of_the_same_name_does_not_hide_it(aliases, forward, ends):
     assert walked("alice", aliases, home("alice", forward)) == (ends, [])
+
+
+HUB = {"alice": "$# relay $@ hub . example . com $: alice < @ hub . example . com >"}
+LUSER = {"nosuch": "$# local $@ nosuch $: bob", "gone": "$# error $@ 5 . 1 . 1 $: 550 gone"}
+
+
+@pytest.mark.parametrize(
+    ("macro", "onward", "address", "found"),
+    [
+        ("DHhub.example.com", HUB, "postmaster", (["alice@hub.example.com"], [])),
+        ("DLlocal:bob", LUSER, "nosuch", ([BOB], [])),
+        ("DLlocal:bob", LUSER, "postmaster", ([ALICE], [])),
+        ("DLlocal:bob", LUSER, "gone", (["gone"], ["R3"])),
+        ("", LUSER, "nosuch", (["nosuch"], ["R3"])),
+    ],
+)
+def test_a_hub_for_all_names_and_a_relay_for_unknown_ones_are_followed(macro, onward, address, found):
+    assert walked(address, "postmaster: alice", {"/etc/mail/sendmail.cf": f"{CF}{macro}\n"}, onward=onward) == found
 
 
 def test_a_forward_file_that_sendmail_passes_over_is_reported_and_not_followed():
