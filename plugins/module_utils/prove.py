@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from .mta.registry import adapter as adapter_for
 from .mta.resolve import resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp.far_end import ask_far_end
+from .smtp.names import literal
 from .smtp.probe import Options, probe_each
 from .verdict import EXEMPT, FAIL, add_up
 
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
 
     from .mta.adapter import Adapter
     from .smtp.far_end import FarEnd
+    from .smtp.sending import Message
 
 PORT = 25
 FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
 ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
 PAUSE = 0.2  # seconds between two questions to the MTA
+PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
+LOOK = 0.01  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
 LOOK_BACK = 600.0  # seconds: another host's messages were sent before the proof began
 
@@ -52,9 +58,18 @@ class HostProof:
         named = [name.lower() for name in params["domains"]]
         known = dict.fromkeys((*served.local, served.hostname, *served.virtual, *served.relay))
         self.domains = named or [name for name in known if "." in name]
+        self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
         self._helo = served.hostname
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
+        self._marks: dict[str, tuple[int, int]] = {}
+
+    def expect(self) -> None:
+        """What is about to be asked of the MTA's tables is asked at once."""
+        literals = [literal(address) for address, _port in self.own] or _literals(self.params["probe"])
+        places = proof.places(self.domains, self.kinds, literals)
+        roles = ("postmaster", *self.params["role_addresses"])
+        self.mta.expect([place.address(role) for place in places for role in roles])
 
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
@@ -69,17 +84,31 @@ class HostProof:
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
         return self._fates.get(message["token"]) or self.mta.handed_on(message["text"], self.since)
 
+    def _addresses(self) -> list[str]:
+        """The host's own addresses at which its MTA listens, but not those that no other host reaches."""
+        listening = [address for address, port in self.mta.listeners() if port == PORT]
+        addresses = self.host.addresses() if any(address in ANYWHERE for address in listening) else listening
+        return [address for address in addresses if not address.startswith(("127.", "::1"))]
+
+    def _arrived(self, message: Message) -> None:
+        """Wait until a message is there: two that meet at one mailbox cost the second one a second, for the lock."""
+        expansion = self.expansion(self.address(vars(message)))
+        boxes = [] if proof.leaves(expansion) else proof.wanted_mailboxes([expansion])
+        end = time.monotonic() + PATIENCE
+        while any(_mark(box) == self._marks.get(box) for box in boxes) and time.monotonic() < end:
+            time.sleep(LOOK)
+        self._marks.update({box: _mark(box) for box in boxes})
+
     def servers(self) -> list[dict[str, Any]]:
         """What was seen from another host, or else what the host sees of itself through its own addresses."""
         if self.params["probe"]:
             return list(self.params["probe"])
-        listening = [address for address, port in self.mta.listeners() if port == PORT]
-        addresses = self.host.addresses() if any(address in ANYWHERE for address in listening) else listening
         relayed = [name for name in self.domains if self.kinds.get(name) == "relay"]
         served = [name for name in self.domains if name not in relayed]
-        options = Options(send=self.send, send_forms=self.params["send_forms"])
-        own = [(address, PORT) for address in addresses if not address.startswith(("127.", "::1"))]
-        found = probe_each(own, served, relayed, (), self.params["role_addresses"], options)
+        options = Options(send=self.send, send_forms=self.params["send_forms"], sent=self._arrived)
+        homes = [self.expansion(proof.Place(name, "").address("postmaster")) for name in served]
+        self._marks = {box: _mark(box) for box in proof.wanted_mailboxes(homes)}
+        found = probe_each(self.own, served, relayed, (), self.params["role_addresses"], options)
         seen = [server.as_dict() for server in found]
         if self.mta.trusts_itself:
             seen = [{**server, "checks": proof.own_view(server["checks"])} for server in seen]
@@ -127,6 +156,21 @@ class HostProof:
         return f"{role}@{domain}" if domain else role
 
 
+def _mark(mailbox: str) -> tuple[int, int]:
+    """What changes when a message comes into an mbox or a Maildir."""
+    for path in (os.path.join(mailbox, "new"), mailbox):
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            return found.st_size, found.st_mtime_ns
+    return 0, 0
+
+
+def _literals(servers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The address literals that some servers were asked about."""
+    asked = [item["domain"] for server in servers for item in (*server["checks"], *server["messages"])]
+    return sorted({domain for domain in asked if domain.startswith("[")})
+
+
 def _since(message: Mapping[str, Any], found: float) -> float:
     """Seconds from the server's yes to the look that found the message; two hosts' clocks may differ a little."""
     return max(0.0, round(found - float(message["sent"]), 2))
@@ -135,15 +179,14 @@ def _since(message: Mapping[str, Any], found: float) -> float:
 def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Prove the domains of ``params``, by the options of postmaster_check, and return its result."""
     host = HostProof(params, check_mode)
+    host.expect()
     layers = params["layers"]
     servers = host.servers() if {ACCEPTS, LANDS} & set(layers) else []
     checks = [check for server in servers for check in server["checks"]]
     messages = [message for server in servers for message in server["messages"]]
-    literals = sorted({item["domain"] for item in (*checks, *messages) if item["domain"].startswith("[")})
-    places = proof.places(host.domains, host.kinds, literals)
+    places = proof.places(host.domains, host.kinds, _literals(servers))
     closed = bool(servers) and all(server["exempt"] for server in servers)
 
-    host.mta.expect([place.address(role) for place in places for role in ("postmaster", *params["role_addresses"])])
     resolved = {place: proof.resolves(place, params["role_addresses"], host.expansion) for place in places}
     found = host.found(messages) if LANDS in layers else {}
     domains = []

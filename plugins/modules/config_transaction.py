@@ -16,6 +16,7 @@ description:
     is staged. What does not pass never goes live.
   - Keeps the old files, swaps by rename, reloads or restarts the service, and asks it for a greeting and an EHLO.
   - Where that fails the old files come back, the service is told so, and the task fails with the reason from the log.
+  - The entries of the aliases table come last, in the same call.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
@@ -138,6 +139,31 @@ options:
         description: A regular expression for the code of the greeting.
         type: str
         default: ^220
+  aliases:
+    description: What the aliases table has to say, as the options of M(mailops.postmaster.mail_aliases).
+    type: dict
+    suboptions:
+      path:
+        description: The aliases table.
+        type: path
+        default: /etc/aliases
+      entries:
+        description: Name to target, or to a list of targets.
+        type: dict
+        required: true
+      strategy:
+        description: Whether the other entries of the table are kept.
+        type: str
+        choices: [merge, exact]
+        default: merge
+      compiled:
+        description: The files that the MTA reads in place of the text.
+        type: list
+        elements: path
+      rebuild:
+        description: The command that compiles the table, word by word.
+        type: list
+        elements: str
   reason:
     description: A command that shows the log; C({since}) is the time of the activation, in seconds since the epoch.
     type: list
@@ -170,6 +196,9 @@ EXAMPLES = r"""
       restart: [systemctl, restart, postfix]
     answers:
       - address: 127.0.0.1
+    aliases:
+      entries:
+        postmaster: alice
   become: true
 """
 
@@ -207,6 +236,8 @@ diff:
   elements: dict
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import apply
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
@@ -259,6 +290,7 @@ ARGUMENTS = {
             "greeting": {"type": "str", "default": "^220"},
         },
     },
+    "aliases": {"type": "dict", "options": ALIASES},
     "reason": {**WORDS, "default": []},
     "timeout": {"type": "float", "default": 20},
     "state_dir": {"type": "path", "default": "/var/lib/mailops-postmaster"},
@@ -267,7 +299,13 @@ ARGUMENTS = {
 
 def change(params, check_mode):
     """The module's work, with a result in place of an end."""
-    return Transaction(Host(), params).run(check_mode)
+    host = Host()
+    result = Transaction(host, params).run(check_mode)
+    if params["aliases"]:
+        edited = apply(host, params["aliases"], check_mode)
+        diff = [*result["diff"], *edited.pop("diff")]
+        result = {**result, "changed": result["changed"] or edited["changed"], "diff": diff, "aliases": edited}
+    return result
 
 
 def main():

@@ -101,7 +101,7 @@ rebuilt:
   sample: true
 """
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import apply
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS, apply
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
@@ -113,13 +113,7 @@ def mail_aliases(params, check_mode):
 def main():
     run(
         mail_aliases,
-        argument_spec={
-            "path": {"type": "path", "default": "/etc/aliases"},
-            "entries": {"type": "dict", "required": True},
-            "strategy": {"type": "str", "choices": ["merge", "exact"], "default": "merge"},
-            "compiled": {"type": "list", "elements": "path"},
-            "rebuild": {"type": "list", "elements": "str"},
-        },
+        argument_spec=ARGUMENTS,
         supports_check_mode=True,
     )
 

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 NEW_MODE = 0o644
 
+# The options, as a module's argument spec.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "path": {"type": "path", "default": "/etc/aliases"},
+    "entries": {"type": "dict", "required": True},
+    "strategy": {"type": "str", "choices": ["merge", "exact"], "default": "merge"},
+    "compiled": {"type": "list", "elements": "path"},
+    "rebuild": {"type": "list", "elements": "str"},
+}
+
 
 def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of the module; ``params`` are its options."""

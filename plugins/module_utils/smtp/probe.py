@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Options:
     """How to probe. ``timeout`` and ``deadline`` in seconds: for each reply, and for the whole server.
 
-    An empty ``helo`` stands for this host's own name; a ``sender`` of None for postmaster there.
+    An empty ``helo`` stands for this host's own name; a ``sender`` of None for postmaster there. ``sent`` is called
+    with every token message that the server took, before the next one is sent.
     """
 
     helo: str = ""
@@ -39,6 +40,7 @@ class Options:
     timeout: float = 15.0
     deadline: float = 120.0
     retries: int = 1
+    sent: Callable[[Message], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def probe(
         return ServerResult(server, port, checks, exempt=True, transcript=caller.transcript)
     checks = verdicts(transactions, ask(caller, helo, transactions, options.retries))
     wanted = letters(transactions, checks, options.send_forms, options.send_places) if options.send else []
-    messages = send(caller, target, wanted, options.retries)
+    wanted.sort(key=lambda letter: letter[1].domain not in relayed)  # what travels further sets out first
+    messages = send(caller, target, wanted, options.retries, options.sent)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
 
 

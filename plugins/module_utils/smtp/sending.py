@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from .dialogue import Heard, Step, Target
 from .message import compose
@@ -41,10 +41,20 @@ class Message:
     sent: float
 
 
-def send(caller: Caller, target: Target, wanted: Sequence[tuple[str, Step]], retries: int) -> list[Message]:
-    """Send a message from each sender to the address of its step."""
+def send(
+    caller: Caller,
+    target: Target,
+    wanted: Sequence[tuple[str, Step]],
+    retries: int,
+    sent: Callable[[Message], None] | None = None,
+) -> list[Message]:
+    """Send a message from each sender to the address of its step; ``sent`` is called with each that was taken."""
     post = _Post(caller, target, retries)
-    messages = [post.send(sender, step) for sender, step in wanted]
+    messages = []
+    for sender, step in wanted:
+        messages.append(post.send(sender, step))
+        if sent and 200 <= messages[-1].code < 300:
+            sent(messages[-1])
     post.close()
     return messages
 
