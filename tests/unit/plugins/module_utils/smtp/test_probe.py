@@ -383,13 +383,13 @@ def test_nothing_is_sent_unless_asked_for(serve):
     assert "DATA" not in mail.commands
 
 
-def test_a_token_message_goes_to_each_place(serve):
+def test_a_token_message_goes_to_each_place_and_first_to_those_further_away(serve):
     mail, port = start(serve, Server, Mail)
     result = ask(port, send=True)
     assert [(message.id, message.recipient, message.domain) for message in result.messages] == [
+        ("A1", "postmaster@example.com", "example.com"),
         ("A1", "postmaster@example.org", "example.org"),
         ("A1", "postmaster@example.net", "example.net"),
-        ("A1", "postmaster@example.com", "example.com"),
         ("A2", "Postmaster", ""),
         ("A12", "postmaster@[127.0.0.1]", "[127.0.0.1]"),
     ]
