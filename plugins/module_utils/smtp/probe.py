@@ -100,10 +100,13 @@ def probe(
         checks = closed(transactions, greeting, command, connection.command(command))
         connection.quit()
         return ServerResult(server, port, checks, exempt=True, transcript=caller.transcript)
+    # What goes to each place travels while the rest is asked; what travels furthest sets out first.
+    early = letters(transactions, [], "one", options.send_places) if options.send else []
+    early.sort(key=lambda letter: letter[1].domain not in relayed)
+    messages = send(caller, target, early, options.retries, options.sent)
     checks = verdicts(transactions, ask(caller, helo, transactions, options.retries))
-    wanted = letters(transactions, checks, options.send_forms, options.send_places) if options.send else []
-    wanted.sort(key=lambda letter: letter[1].domain not in relayed)  # what travels further sets out first
-    messages = send(caller, target, wanted, options.retries, options.sent)
+    forms = letters(transactions, checks, options.send_forms, ()) if options.send else []
+    messages += send(caller, target, [form for form in forms if form not in early], options.retries, options.sent)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
 
 
