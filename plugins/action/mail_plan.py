@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInputError, build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mistakes import BadInputError
 
 
 class ActionModule(ActionBase):
@@ -22,7 +24,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
-            result.update(changed=False, plan=build(self._task.args))
+            result.update(changed=False, plan=build(self._task.args, dt.date.today()))
         except BadInputError as error:
             raise AnsibleActionFail(str(error)) from error
         return result

@@ -10,14 +10,17 @@ A-labels, every address qualified.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import datetime as dt
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .smtp import names
+from .defences import defences
+from .mistakes import BadInputError, Collector
+from .networks import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 # RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
 ROLE_NAMES: dict[str, tuple[str, ...]] = {
@@ -30,123 +33,6 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "uucp": ("uucp",),
     "business": ("info", "marketing", "sales", "support"),
 }
-
-ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
-
-A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at most 63 to a label, 253 in all)"
-A_TARGET = "the name of an account or alias of this host, or an address (name@domain)"
-
-
-class BadInputError(ValueError):
-    """One or more mistakes in the variables; ``errors`` holds a sentence for each."""
-
-    def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = list(errors)
-
-
-class Collector:
-    """Gathers mistakes, so that a user sees all of them at once."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-
-    def add(self, variable: str, value: Any, allowed: str) -> None:
-        self.errors.append(f"{variable}: {value!r} is not allowed here; allowed: {allowed}.")
-
-    def typed(self, variable: str, value: Any, kind: type, allowed: str) -> Any:
-        """The value where it has the type, else an empty one and a mistake noted."""
-        if isinstance(value, kind) and not isinstance(value, bool):
-            return value
-        self.add(variable, value, allowed)
-        return kind()
-
-    def no_control(self, variable: str, value: Any) -> None:
-        """A line break or control character may stand in no value, however deep."""
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                self.no_control(variable, key)
-                self.no_control(f"{variable}[{key!r}]", inner)
-        elif isinstance(value, (list, tuple)):
-            for index, inner in enumerate(value):
-                self.no_control(f"{variable}[{index}]", inner)
-        elif isinstance(value, str) and CONTROL.search(value):
-            self.add(variable, value, "text without line breaks and control characters")
-
-    def domain(self, variable: str, value: Any) -> str:
-        """A domain as A-labels in lower case; one given raw in another script is converted (IDNA)."""
-        name = self._normal(names.domain, value)
-        if "." not in name:
-            self.add(variable, value, A_DOMAIN)
-            return ""
-        return name
-
-    def _normal(self, form: Callable[[str], str], value: Any) -> str:
-        """The normal form of a name, or nothing where it has none."""
-        try:
-            return form(value) if isinstance(value, str) else ""
-        except ValueError:
-            return ""
-
-    def target(self, variable: str, value: Any) -> str:
-        """An account's name as it is, an address with its domain in lower case."""
-        if not isinstance(value, str):
-            self.add(variable, value, A_TARGET)
-            return ""
-        local, at, domain = value.rpartition("@")
-        if not at:
-            if not ACCOUNT.match(value):
-                self.add(variable, value, A_TARGET)
-                return ""
-            return value
-        if not self._normal(names.local_part, local):
-            self.add(variable, value, A_TARGET)
-            return ""
-        domain = self.domain(variable, domain)
-        return domain and f"{local}@{domain}"
-
-    def targets(self, variable: str, value: Any) -> list[str]:
-        """One target or a list of them; an empty list is a mistake, for it would lead nowhere."""
-        values = value if isinstance(value, list) else [value]
-        if not values or value in ("", None):
-            self.add(variable, value, A_TARGET + ", or a list of them")
-            return []
-        found = [self.target(variable, item) for item in values]
-        return [item for item in found if item]
-
-    def local_part(self, variable: str, value: Any) -> str:
-        found = self._normal(names.local_part, value)
-        if not found:
-            self.add(variable, value, names.A_LOCAL_PART)
-        return found.lower()
-
-    def network(self, variable: str, value: Any) -> str:
-        try:
-            return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
-        except ValueError:
-            self.add(variable, value, "an IPv4 or IPv6 address or network (192.0.2.0/24, 2001:db8::/32)")
-            return ""
-
-    def listen(self, variable: str, value: Any) -> str:
-        if value in ("all", "loopback"):
-            return str(value)
-        try:
-            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
-        except ValueError:
-            self.add(variable, value, "all, loopback, or addresses of this host")
-            return ""
-
-    def next_hop(self, variable: str, value: Any) -> str:
-        """``host``, ``host:port`` or an address (IPv6 in brackets), as ``[host]`` or ``[host]:port``."""
-        try:
-            host, port = names.server(value if isinstance(value, str) else "")
-        except ValueError:
-            host, port = "", 0
-        if not names.is_address(host) and "." not in host:
-            self.add(variable, value, "the primary's host name or address, with :port where it is not 25")
-            return ""
-        return f"[{host}]" if port == 25 else f"[{host}]:{port}"
 
 
 @dataclass(frozen=True)
@@ -169,14 +55,15 @@ class Names:
 NAMES = Names()
 
 
-def build(variables: Mapping[str, Any]) -> dict[str, Any]:
+def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[str, Any]:
     """The model of a mail host from its variables, by their names as in ``Names``; raises ``BadInputError``.
 
     ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
     ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``settings``; ``domains``
-    (all that the host serves, in the order in which they were given).
+    (all that the host serves, in the order in which they were given); ``defences`` (see there; what was blocked until
+    a day before ``today`` no longer is).
     """
     note = Collector()
     for variable, value in variables.items():
@@ -212,8 +99,9 @@ def build(variables: Mapping[str, Any]) -> dict[str, Any]:
         "listen": [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, get(NAMES.listen, ["all"]))],
         "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
         "settings": _settings(note, get(NAMES.settings, {})),
+        "defences": defences(note, variables, today),
     }
-    model["labels"] = {network: found for network in model["trusted"] for found in [_labels(network)] if found}
+    model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}
     if not note.errors:
         _no_loops(note, model)
     if note.errors:
@@ -336,23 +224,6 @@ def _names(
         if (not domain or domain in here) and not aliases.get(name.lower()):
             found.setdefault(name, variable)
     return found
-
-
-def _labels(network: str) -> list[str]:
-    """A network as the texts that its addresses begin with (10.1.2, IPv6:2001:db8), for MTAs that compare these; none
-    where they would be more than 256."""
-    if not network:
-        return []
-    found = ipaddress.ip_network(network)
-    bits, sign = (8, ".") if found.version == 4 else (16, ":")
-    length = -(-found.prefixlen // bits) * bits or bits
-    if length - found.prefixlen > 8:
-        return []
-    parts = (subnet.network_address.packed for subnet in found.subnets(new_prefix=length))
-    size = bits // 8
-    numbers = ([int.from_bytes(raw[at : at + size], "big") for at in range(0, length // 8, size)] for raw in parts)
-    form, head = ("{}", "") if found.version == 4 else ("{:x}", "IPv6:")
-    return [head + sign.join(form.format(number) for number in row) for row in numbers]
 
 
 def _settings(note: Collector, value: Any) -> dict[str, Any]:

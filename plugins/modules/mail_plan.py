@@ -54,6 +54,35 @@ options:
   mta_extra_settings:
     description: Native settings of the backend, passed through as they are.
     type: dict
+  mta_blocklists:
+    description: The DNS zones of blocklists (RFC 5782).
+    type: list
+    elements: str
+  mta_sender_checks:
+    description: Whether senders are refused whose domain does not exist, or takes no mail.
+    type: bool
+    default: false
+  mta_helo_checks:
+    description: Whether clients are refused whose name in HELO is neither fully qualified nor an address literal.
+    type: bool
+    default: false
+  mta_postmaster_blocked_clients:
+    description: Clients from which no mail is taken, not even for postmaster and abuse.
+    type: list
+    elements: dict
+    suboptions:
+      client:
+        description: Address or network.
+        type: str
+        required: true
+      reason:
+        description: Why, as the client and the log are told.
+        type: str
+        required: true
+      until:
+        description: The last day of the block, as C(2026-12-31).
+        type: str
+        required: true
   role_addresses_services:
     description: The services that the host offers; each brings its names from RFC 2142.
     type: list
@@ -127,5 +156,8 @@ plan:
       elements: str
     settings:
       description: Native settings.
+      type: dict
+    defences:
+      description: The defences, which spare postmaster and abuse, and the clients that are blocked today.
       type: dict
 """

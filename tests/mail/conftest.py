@@ -17,24 +17,28 @@ BACKENDS = pathlib.Path(__file__).parents[2] / "roles" / "mta" / "vars" / "backe
 CLIENT = """
 import json, smtplib, sys
 work = json.load(sys.stdin)
-replies, client, said, sent = [], None, "", 0
-for greeting, sender, recipient, text in work["mails"]:
+results, client, said, sent = [], None, "", 0
+for greeting, sender, recipients, text in work["mails"]:
     if client and (greeting != said or sent == 5):
         client = client.quit() and None
     if not client:
         client, said, sent = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30), greeting, 0
         assert client.docmd(greeting, work["helo"])[0] == 250
     sent += 1
-    for command in ("MAIL FROM:<%s>" % sender, "RCPT TO:<%s>" % recipient):
-        code, reply = client.docmd(command)
-        if code != 250:
-            client.rset()
-            break
+    replies = [client.docmd("MAIL FROM:<%s>" % sender)]
+    if replies[0][0] == 250:
+        replies = [client.docmd("RCPT TO:<%s>" % recipient) for recipient in recipients]
+    if any(code == 250 for code, reply in replies):
+        try:
+            data = client.data(text)
+        except smtplib.SMTPDataError as error:
+            data = error.smtp_code, error.smtp_error
+        replies = [data if code == 250 else (code, reply) for code, reply in replies]
     else:
-        code, reply = client.data(text)
-    replies.append((code, reply.decode()))
+        client.rset()
+    results.append([(code, reply.decode()) for code, reply in replies])
 client.quit()
-json.dump(replies, sys.stdout)
+json.dump(results, sys.stdout)
 """
 
 
@@ -46,7 +50,7 @@ class Lab:
         self.facts = runner.get_variables(name)
         self.backend = name.partition("-")[0]
         self.primary = next(peer for peer in runner.get_hosts(self.backend) if peer != name)
-        self.helo = runner.get_host("stranger").check_output("hostname --fqdn")
+        self.helo = self.fqdn("stranger")
         addresses = runner.get_host(name).check_output("hostname --all-ip-addresses").split()
         self.names = {
             "L": f"{name}.example.com",
@@ -60,20 +64,32 @@ class Lab:
             "literal6": next((f"[IPv6:{address}]" for address in addresses if ":" in address), f"[{addresses[0]}]"),
         }
 
-    def send(self, mails):
+    def send(self, mails, client="stranger", helo=""):
         """Sends (greeting, envelope sender, recipient) each with a token of its own: list of (token, code, text)."""
+        sent = self.deliver([(greeting, sender, [recipient]) for greeting, sender, recipient in mails], client, helo)
+        return [(token, *replies[0]) for token, replies in sent]
+
+    def deliver(self, mails, client="stranger", helo=""):
+        """The same for several recipients each, from a host of the lab: list of (token, [(code, text), ...]).
+
+        The reply to a recipient who was accepted is that to the message; without a MAIL that is accepted there is one.
+        """
         tokens = [secrets.token_hex(12) for dummy in mails]
-        work = {"server": self.names["ipv4"], "helo": self.helo, "mails": []}
-        for token, (greeting, sender, recipient) in zip(tokens, mails, strict=True):
+        work = {"server": self.names["ipv4"], "helo": helo or self.fqdn(client), "mails": []}
+        for token, (greeting, sender, recipients) in zip(tokens, mails, strict=True):
             text = "From: <sender@{}>\nTo: <postmaster@{}>\nX-Token: {}\n\nA test.\n".format(
                 self.helo,
                 self.names["H"],
                 token,
             )
-            work["mails"].append([greeting, sender.format(**self.names), recipient.format(**self.names), text])
-        done = self.runner.get_host("stranger").run("printf %%s %s | python3 -c %s", json.dumps(work), CLIENT)
+            named = [recipient.format(**self.names) for recipient in recipients]
+            work["mails"].append([greeting, sender.format(**self.names), named, text])
+        done = self.runner.get_host(client).run("printf %%s %s | python3 -c %s", json.dumps(work), CLIENT)
         assert done.rc == 0, done.stderr
-        return [(token, *reply) for token, reply in zip(tokens, json.loads(done.stdout), strict=True)]
+        return list(zip(tokens, json.loads(done.stdout), strict=True))
+
+    def fqdn(self, client):
+        return self.runner.get_host(client).check_output("hostname --fqdn")
 
     def queue(self, name):
         return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])

@@ -132,6 +132,7 @@ class Transaction:
         try:
             for change in changes:
                 if change.changed:
+                    os.makedirs(os.path.dirname(change.path), exist_ok=True)
                     disk.write_image(change.path, change.after)
             wrong = self._service.activate(how)
         except OSError as error:

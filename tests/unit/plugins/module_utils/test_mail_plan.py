@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import BadInputError, build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mistakes import BadInputError
 from hypothesis import given
 from hypothesis import strategies as st
 

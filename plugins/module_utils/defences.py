@@ -1,0 +1,68 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The defences of a mail host, from a user's variables to the model. Pure.
+
+They spare postmaster and abuse, for RFC 5321 section 4.5.1 wants mail for postmaster accepted from anyone. One measure
+does not, and it is narrow: single clients are blocked, each for a reason and until a day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+from .networks import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .mistakes import Collector
+
+BLOCKLISTS = "mta_blocklists"
+SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks"}
+BLOCKED_CLIENTS = "mta_postmaster_blocked_clients"
+
+# Every backend puts the reason into its own language: nothing in it may be more than text in any of them.
+REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}$")
+
+
+def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> dict[str, Any]:
+    """``on`` (sender, helo, blocklists: those that are up), ``blocklists`` (their DNS zones), and ``blocked_clients``:
+    those that are blocked ``today``, each with ``client`` (a network), its ``labels``,
+    ``reason`` and ``until`` (the last day)."""
+    zones = note.typed(BLOCKLISTS, variables.get(BLOCKLISTS, []), list, "a list of the DNS zones of blocklists")
+    blocked = note.typed(BLOCKED_CLIENTS, variables.get(BLOCKED_CLIENTS, []), list, "a list")
+    switches = {name: _switch(note, variable, variables) for name, variable in SWITCHES.items()}
+    clients = [_blocked(note, f"{BLOCKED_CLIENTS}[{index}]", item) for index, item in enumerate(blocked)]
+    return {
+        "on": [name for name, up in {**switches, "blocklists": zones}.items() if up],
+        "blocklists": [note.domain(BLOCKLISTS, zone) for zone in zones],
+        "blocked_clients": [item for item in clients if item["until"] >= today.isoformat()],
+    }
+
+
+def _switch(note: Collector, variable: str, variables: Mapping[str, Any]) -> bool:
+    value = variables.get(variable, False)
+    if not isinstance(value, bool):
+        note.add(variable, value, "true or false")
+    return value is True
+
+
+def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:
+    """One client, or a network of them."""
+    keys = ("client", "reason", "until")
+    item = value if isinstance(value, dict) else {}
+    if set(item) != set(keys):
+        note.add(variable, value, "a dictionary of client, reason and until")
+        return dict.fromkeys(keys, "")
+    reason, until = item["reason"], str(item["until"])
+    if not isinstance(reason, str) or not REASON.match(reason):
+        note.add(f"{variable}.reason", reason, "1 to 80 letters, digits, spaces and any of .()/_+-")
+    try:
+        dt.date.fromisoformat(until)
+    except ValueError:
+        note.add(f"{variable}.until", until, "the last day of the block (2026-12-31)")
+    client = note.network(f"{variable}.client", item["client"])
+    return {"client": client, "labels": labels(client), "reason": str(reason), "until": until}

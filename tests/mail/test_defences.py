@@ -1,0 +1,60 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every defence keeps out what it is for, and none keeps out mail for postmaster and abuse, however bad the client."""
+
+from __future__ import annotations
+
+import pytest
+from test_mail import ACCEPTED
+
+BAD_HELO, BAD_SENDER = "unqualified", "sender@nosuch.invalid"
+
+# Defence, client, HELO (empty: its own name), envelope sender
+OFFENCES = [
+    ("blocklists", "listed", "", "{far}"),
+    ("helo", "stranger", BAD_HELO, "{far}"),
+    ("sender", "stranger", "", BAD_SENDER),
+]
+FORMS = [(row, recipient) for row, greeting, _sender, recipient in ACCEPTED if (row, greeting) != ("A14", "HELO")]
+
+
+@pytest.fixture(scope="module")
+def worst(lab):
+    """Each form of the role addresses from a listed client with a bad HELO and a sender that does not exist."""
+    sent = lab.send([("EHLO", BAD_SENDER, recipient) for _row, recipient in FORMS], "listed", BAD_HELO)
+    lab.settle(lab.name)
+    return dict(zip(FORMS, sent, strict=True))
+
+
+@pytest.mark.parametrize("form", dict.fromkeys(FORMS), ids=lambda form: f"{form[0]} {form[1]}")
+def test_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form):
+    token, code, text = worst[form]
+    refusal = lab.facts["lab_refuses"].get(form[1])
+    assert f"{code} {text}".startswith(refusal or "250"), text
+    assert lab.count(lab.name, "alice", token) == (0 if refusal else 1)
+
+
+@pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: offence[0])
+def test_each_defence_keeps_out_mail_for_others_and_for_them_alone(lab, offence):
+    name, client, helo, sender = offence
+    ((token, (bob, postmaster)),) = lab.deliver([("EHLO", sender, ["bob@{L}", "postmaster@{L}"])], client, helo)
+    lab.settle(lab.name)
+    up = name in lab.facts["lab_defences"]
+    assert postmaster[0] == 250, postmaster
+    assert bob[0] // 100 == (5 if up else 2), bob
+    assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 0 if up else 1]
+
+
+def test_a_good_client_reaches_everybody(lab):
+    ((token, code, text),) = lab.send([("EHLO", "{far}", "bob@{L}")])
+    lab.settle(lab.name)
+    assert code == 250, text
+    assert lab.count(lab.name, "bob", token) == 1
+
+
+@pytest.mark.parametrize("recipient", ["postmaster", "postmaster@{L}", "bob@{L}"])
+def test_a_blocked_client_is_told_why_and_until_when(lab, recipient):
+    ((_token, code, text),) = lab.send([("EHLO", "sender@" + lab.fqdn("blocked"), recipient)], "blocked")
+    assert code == 554
+    assert "blocked until 2999-12-31: floods" in text

@@ -1,0 +1,64 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The defences: what is refused, what is up, and for how long a client is blocked."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
+from ansible_collections.mailops.postmaster.plugins.module_utils.mistakes import BadInputError
+
+HOST = {"mta_hostname": "mx1.example.org", "mta_postmaster": "alice"}
+FLOOD = {"client": "192.0.2.7", "reason": "floods since May", "until": "2026-12-31"}
+
+
+def defences(today=dt.date(2026, 12, 31), **variables):
+    return build({**HOST, **variables}, today)["defences"]
+
+
+def test_none_is_up_unless_it_is_asked_for():
+    assert defences() == {"on": [], "blocklists": [], "blocked_clients": []}
+
+
+def test_those_that_are_asked_for_are_up():
+    found = defences(mta_blocklists=["List.Example.org"], mta_sender_checks=True, mta_helo_checks=True)
+    assert found == {"on": ["sender", "helo", "blocklists"], "blocklists": ["list.example.org"], "blocked_clients": []}
+
+
+@pytest.mark.parametrize(("day", "blocked"), [(dt.date(2026, 12, 31), 1), (dt.date(2027, 1, 1), 0)])
+@pytest.mark.parametrize("until", ["2026-12-31", dt.date(2026, 12, 31)])
+def test_a_block_ends_after_its_last_day(day, blocked, until):
+    assert len(defences(day, mta_postmaster_blocked_clients=[{**FLOOD, "until": until}])["blocked_clients"]) == blocked
+
+
+def test_a_blocked_network_is_known_by_its_texts_too():
+    (found,) = defences(mta_postmaster_blocked_clients=[{**FLOOD, "client": "192.0.2.0/24"}])["blocked_clients"]
+    assert (found["client"], found["labels"]) == ("192.0.2.0/24", ["192.0.2"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("mta_blocklists", "list.example.org", "a list of the DNS zones"),
+        ("mta_blocklists", ["list"], "two labels"),
+        ("mta_sender_checks", "yes", "true or false"),
+        ("mta_helo_checks", 1, "true or false"),
+        ("mta_postmaster_blocked_clients", FLOOD, "a list"),
+        ("mta_postmaster_blocked_clients", ["192.0.2.7"], "client, reason and until"),
+        ("mta_postmaster_blocked_clients", [{"client": "192.0.2.7"}], "client, reason and until"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "client": "mx.example.org"}], "an IPv4 or IPv6 address"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "reason": "it's ${run}"}], "letters, digits"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "reason": ""}], "1 to 80"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "soon"}], "the last day"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "2026-02-30"}], "the last day"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_value_and_what_is_allowed(variable, value, named):
+    with pytest.raises(BadInputError) as caught:
+        defences(**{variable: value})
+    (error,) = caught.value.errors
+    assert variable in error
+    assert named in error
