@@ -22,23 +22,35 @@ if TYPE_CHECKING:
 
 BLOCKLISTS = "mta_blocklists"
 SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks"}
+GREYLIST = "mta_greylist"
+CLIENT_RATE = "mta_client_rate"
+MESSAGE_SIZE = "mta_message_size"
 BLOCKED_CLIENTS = "mta_postmaster_blocked_clients"
+
+LOWEST_RATE = 100  # messages a minute: the proof itself comes near to half of that
+SMALLEST = 65536  # octets: RFC 5321 section 4.5.3.1.7
 
 # Every backend puts the reason into its own language: nothing in it may be more than text in any of them.
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}$")
 
 
 def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> dict[str, Any]:
-    """``on`` (sender, helo, blocklists: those that are up), ``blocklists`` (their DNS zones), and ``blocked_clients``:
+    """``on`` (sender, helo, blocklists, greylist: those that are up), ``blocklists`` (their DNS zones), ``greylist``
+    (seconds), ``client_rate`` (messages a minute, 0: any), ``message_size`` (octets), and ``blocked_clients``:
     those that are blocked ``today``, each with ``client`` (a network), its ``labels``,
     ``reason`` and ``until`` (the last day)."""
     zones = note.typed(BLOCKLISTS, variables.get(BLOCKLISTS, []), list, "a list of the DNS zones of blocklists")
     blocked = note.typed(BLOCKED_CLIENTS, variables.get(BLOCKED_CLIENTS, []), list, "a list")
     switches = {name: _switch(note, variable, variables) for name, variable in SWITCHES.items()}
     clients = [_blocked(note, f"{BLOCKED_CLIENTS}[{index}]", item) for index, item in enumerate(blocked)]
+    rate = variables.get(CLIENT_RATE, 0)
+    greylist = _number(note, GREYLIST, variables.get(GREYLIST, 0), 0, 86400)
     return {
-        "on": [name for name, up in {**switches, "blocklists": zones}.items() if up],
+        "on": [name for name, up in {**switches, "blocklists": zones, "greylist": greylist}.items() if up],
         "blocklists": [note.domain(BLOCKLISTS, zone) for zone in zones],
+        "greylist": greylist,
+        "client_rate": rate and _number(note, CLIENT_RATE, rate, LOWEST_RATE, 100000),
+        "message_size": _number(note, MESSAGE_SIZE, variables.get(MESSAGE_SIZE, 52428800), SMALLEST, 2**31 - 1),
         "blocked_clients": [item for item in clients if item["until"] >= today.isoformat()],
     }
 
@@ -48,6 +60,13 @@ def _switch(note: Collector, variable: str, variables: Mapping[str, Any]) -> boo
     if not isinstance(value, bool):
         note.add(variable, value, "true or false")
     return value is True
+
+
+def _number(note: Collector, variable: str, value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        note.add(variable, value, f"a whole number from {least} to {most}")
+        return least
+    return int(value)
 
 
 def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:

@@ -66,6 +66,18 @@ options:
     description: Whether clients are refused whose name in HELO is neither fully qualified nor an address literal.
     type: bool
     default: false
+  mta_greylist:
+    description: For how many seconds mail from an unknown sender and client is put off. 0 for not at all.
+    type: int
+    default: 0
+  mta_client_rate:
+    description: How many messages a client may send in a minute, at least 100. 0 for any number.
+    type: int
+    default: 0
+  mta_message_size:
+    description: The largest message that is taken, in octets; at least 65536 (RFC 5321 section 4.5.3.1.7).
+    type: int
+    default: 52428800
   mta_postmaster_blocked_clients:
     description: Clients from which no mail is taken, not even for postmaster and abuse.
     type: list

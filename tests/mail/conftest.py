@@ -58,6 +58,7 @@ class Lab:
             "H": f"{name}.example.org",
             "R": f"{self.primary}.example.com",
             "far": "sender@" + self.helo,
+            "far_domain": self.helo,
             "ipv4": addresses[0],
             "literal": f"[{addresses[0]}]",
             # where the machine has no IPv6, the same literal once more

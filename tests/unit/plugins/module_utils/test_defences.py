@@ -19,13 +19,31 @@ def defences(today=dt.date(2026, 12, 31), **variables):
     return build({**HOST, **variables}, today)["defences"]
 
 
+NONE = {
+    "on": [],
+    "blocklists": [],
+    "greylist": 0,
+    "client_rate": 0,
+    "message_size": 52428800,
+    "blocked_clients": [],
+}
+
+
 def test_none_is_up_unless_it_is_asked_for():
-    assert defences() == {"on": [], "blocklists": [], "blocked_clients": []}
+    assert defences() == NONE
 
 
-def test_those_that_are_asked_for_are_up():
-    found = defences(mta_blocklists=["List.Example.org"], mta_sender_checks=True, mta_helo_checks=True)
-    assert found == {"on": ["sender", "helo", "blocklists"], "blocklists": ["list.example.org"], "blocked_clients": []}
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"mta_blocklists": ["List.Example.org"]}, {"on": ["blocklists"], "blocklists": ["list.example.org"]}),
+        ({"mta_sender_checks": True, "mta_helo_checks": True}, {"on": ["sender", "helo"]}),
+        ({"mta_greylist": 300}, {"on": ["greylist"], "greylist": 300}),
+        ({"mta_client_rate": 100, "mta_message_size": 65536}, {"client_rate": 100, "message_size": 65536}),
+    ],
+)
+def test_those_that_are_asked_for_are_up(variables, found):
+    assert defences(**variables) == {**NONE, **found}
 
 
 @pytest.mark.parametrize(("day", "blocked"), [(dt.date(2026, 12, 31), 1), (dt.date(2027, 1, 1), 0)])
@@ -46,6 +64,11 @@ def test_a_blocked_network_is_known_by_its_texts_too():
         ("mta_blocklists", ["list"], "two labels"),
         ("mta_sender_checks", "yes", "true or false"),
         ("mta_helo_checks", 1, "true or false"),
+        ("mta_greylist", True, "a whole number from 0"),
+        ("mta_greylist", -1, "a whole number from 0"),
+        ("mta_client_rate", "100", "a whole number from 100"),
+        ("mta_client_rate", 60, "a whole number from 100"),
+        ("mta_message_size", 65535, "a whole number from 65536"),
         ("mta_postmaster_blocked_clients", FLOOD, "a list"),
         ("mta_postmaster_blocked_clients", ["192.0.2.7"], "client, reason and until"),
         ("mta_postmaster_blocked_clients", [{"client": "192.0.2.7"}], "client, reason and until"),
