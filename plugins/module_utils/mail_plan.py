@@ -34,6 +34,9 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "business": ("info", "marketing", "sales", "support"),
 }
 
+# What postmaster can ask to be told of, beside what nobody else can be told.
+NOTICES = ("bounces",)
+
 
 @dataclass(frozen=True)
 class Names:
@@ -46,6 +49,7 @@ class Names:
     listen: str = "mta_listen"
     trusted: str = "mta_trusted_networks"
     postmaster: str = "mta_postmaster"
+    notices: str = "mta_postmaster_notices"
     settings: str = "mta_extra_settings"
     services: str = "role_addresses_services"
     targets: str = "role_addresses_targets"
@@ -61,9 +65,9 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
-    ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``settings``; ``domains``
-    (all that the host serves, in the order in which they were given); ``defences`` (see there; what was blocked until
-    a day before ``today`` no longer is).
+    ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``;
+    ``domains`` (all that the host serves, in the order in which they were given); ``defences`` (see there; what was
+    blocked until a day before ``today`` no longer is).
     """
     note = Collector()
     for variable, value in variables.items():
@@ -98,6 +102,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "names": _names(aliases, virtual, overrides, hostname, local),
         "listen": [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, get(NAMES.listen, ["all"]))],
         "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
+        "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
         "defences": defences(note, variables, today),
     }
@@ -224,6 +229,14 @@ def _names(
         if (not domain or domain in here) and not aliases.get(name.lower()):
             found.setdefault(name, variable)
     return found
+
+
+def _notices(note: Collector, value: Any) -> list[str]:
+    found = _list(note, NAMES.notices, value)
+    for notice in found:
+        if notice not in NOTICES:
+            note.add(NAMES.notices, notice, "a list of " + ", ".join(NOTICES))
+    return _unique(str(notice) for notice in found)
 
 
 def _settings(note: Collector, value: Any) -> dict[str, Any]:

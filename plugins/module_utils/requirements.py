@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MUST, SHOULD, MAY, POLICY = "MUST", "SHOULD", "MAY", "policy"
-RESOLVES, ACCEPTS, LANDS = "resolves", "accepts", "lands"
+RESOLVES, ACCEPTS, LANDS, BOUNCES = "resolves", "accepts", "lands", "bounces"
+EVERY_RUN, TESTS = "every run", "the tests"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Requirement:
 
     ``layer`` is where the check is made, ``source`` the section that asks for it (of RFC 5321 unless another
     RFC is named), ``level`` how strongly, ``title`` what it asks for, in one line. ``weight`` is what a ``fail``
-    of this check means for the domain: a MUST or a policy that is broken fails it, anything weaker warns.
+    of this check means for the domain: a MUST or a policy that is broken fails it, anything weaker warns. ``shown`` is
+    who shows that it is kept: what makes a host write to strangers is no part of a run, but of this collection's tests.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Requirement:
     level: str
     title: str
     weight: str = ""
+    shown: str = EVERY_RUN
 
     def __post_init__(self) -> None:
         if not self.weight:
@@ -70,5 +73,16 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("R10", RESOLVES, "policy", POLICY, "the table in use says what its source says"),
         Requirement("R11", RESOLVES, "RFC 2142 1, 4, 5", SHOULD, "the other role addresses reach a person too"),
         Requirement("D1", LANDS, "RFC 5321 6.1", MUST, "a message with a fresh token is in the mailbox, once"),
+        Requirement("D5", LANDS, "RFC 3848", SHOULD, "the trace says ESMTP, and ESMTPS after STARTTLS", shown=TESTS),
+        Requirement("D6", LANDS, "RFC 5321 3.9.1", MUST, "the targets of a list see the sender as it was", shown=TESTS),
+        Requirement("D7", LANDS, "RFC 3834 2", MUST, "no automatic reply to the null sender or a machine", shown=TESTS),
+        Requirement("B1", BOUNCES, "RFC 5321 6.1, RFC 3464 2", MUST, "a sender gets a DSN for lost mail", shown=TESTS),
+        Requirement("B2", BOUNCES, "RFC 5321 6.1, 3.6.3", MUST, "no DSN for mail from nobody; no circle", shown=TESTS),
+        Requirement("B3", BOUNCES, "RFC 3461 5.2", SHOULD, "postmaster is told of mail that nobody gets", shown=TESTS),
+        Requirement(
+            "B4", BOUNCES, "RFC 3461 4.3", POLICY, "RET=HDRS, and what postmaster is told: no body", shown=TESTS
+        ),
+        Requirement("B5", BOUNCES, "RFC 3461 9.3", MUST, "a DSN's Reporting-MTA has a postmaster", shown=TESTS),
+        Requirement("B6", BOUNCES, "RFC 5321 6.2", POLICY, "an unknown user is refused, not bounced", shown=TESTS),
     )
 }

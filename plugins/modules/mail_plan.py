@@ -51,6 +51,12 @@ options:
     description: Who reads the mail for postmaster. An account of the host, an address, or a list of them.
     type: raw
     required: true
+  mta_postmaster_notices:
+    description: What postmaster is told of, beside undeliverable mail that has no sender; V(bounces) that were sent.
+    type: list
+    elements: str
+    choices: [bounces]
+    default: []
   mta_extra_settings:
     description: Native settings of the backend, passed through as they are.
     type: dict
@@ -164,6 +170,10 @@ plan:
       elements: str
     trusted:
       description: Networks.
+      type: list
+      elements: str
+    notices:
+      description: What postmaster is told of.
       type: list
       elements: str
     settings:

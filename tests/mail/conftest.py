@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import email
 import json
 import pathlib
+import re
 import secrets
 
 import pytest
 import yaml
 from testinfra.utils.ansible_runner import AnsibleRunner
 
-BACKENDS = pathlib.Path(__file__).parents[2] / "roles" / "mta" / "vars" / "backends"
+ROOT = pathlib.Path(__file__).parents[2]
+BACKENDS = ROOT / "roles" / "mta" / "vars" / "backends"
+FAR_HOST = ROOT / "tests" / "lab" / "far_host.py"
+KEPT = "/run/far-host.json"
 CLIENT = """
-import json, smtplib, sys
+import json, smtplib, ssl, sys
 work = json.load(sys.stdin)
 results, client, said, sent = [], None, "", 0
 for greeting, sender, recipients, text in work["mails"]:
@@ -23,9 +28,19 @@ for greeting, sender, recipients, text in work["mails"]:
         client = client.quit() and None
     if not client:
         client, said, sent = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30), greeting, 0
-        assert client.docmd(greeting, work["helo"])[0] == 250
+        if greeting == "STARTTLS":
+            client.ehlo()
+            code, reply = client.docmd("STARTTLS")
+            if code != 220:
+                results.append([(code, reply.decode())])
+                client = client.quit() and None
+                continue
+            client.sock = ssl._create_unverified_context().wrap_socket(client.sock)
+            client.file = None
+        assert client.docmd(greeting.replace("STARTTLS", "EHLO"), work["helo"])[0] == 250
     sent += 1
-    replies = [client.docmd("MAIL FROM:<%s>" % sender)]
+    sender, _blank, parameters = sender.partition(" ")
+    replies = [client.docmd(("MAIL FROM:<%s> %s" % (sender, parameters)).rstrip())]
     if replies[0][0] == 250:
         replies = [client.docmd("RCPT TO:<%s>" % recipient) for recipient in recipients]
     if any(code == 250 for code, reply in replies):
@@ -57,31 +72,37 @@ class Lab:
             "V": f"{name}.example.net",
             "H": f"{name}.example.org",
             "R": f"{self.primary}.example.com",
+            "F": self.helo,
             "far": "sender@" + self.helo,
-            "far_domain": self.helo,
             "ipv4": addresses[0],
             "literal": f"[{addresses[0]}]",
             # where the machine has no IPv6, the same literal once more
             "literal6": next((f"[IPv6:{address}]" for address in addresses if ":" in address), f"[{addresses[0]}]"),
         }
 
-    def send(self, mails, client="stranger", helo=""):
-        """Sends (greeting, envelope sender, recipient) each with a token of its own: list of (token, code, text)."""
-        sent = self.deliver([(greeting, sender, [recipient]) for greeting, sender, recipient in mails], client, helo)
+    def send(self, mails, **how):
+        """Sends (greeting, envelope sender, recipient) each with a token of its own: list of (token, code, text).
+
+        The reply is that to the message, or to the command that was refused.
+        """
+        sent = self.deliver([(greeting, sender, [recipient]) for greeting, sender, recipient in mails], **how)
         return [(token, *replies[0]) for token, replies in sent]
 
-    def deliver(self, mails, client="stranger", helo=""):
-        """The same for several recipients each, from a host of the lab: list of (token, [(code, text), ...]).
+    def deliver(self, mails, headers="", server="", client="stranger", helo=""):
+        """The same for several recipients each: list of (token, [(code, text), ...]).
 
-        The reply to a recipient who was accepted is that to the message; without a MAIL that is accepted there is one.
+        The greeting STARTTLS is an EHLO after it; behind the sender, parameters of MAIL may stand. Where MAIL is
+        refused there is one reply.
         """
         tokens = [secrets.token_hex(12) for dummy in mails]
-        work = {"server": self.names["ipv4"], "helo": helo or self.fqdn(client), "mails": []}
+        work = {"server": server or self.names["ipv4"], "helo": helo or self.fqdn(client), "mails": []}
         for token, (greeting, sender, recipients) in zip(tokens, mails, strict=True):
-            text = "From: <sender@{}>\nTo: <postmaster@{}>\nX-Token: {}\n\nA test.\n".format(
+            text = "From: <sender@{}>\nTo: <postmaster@{}>\nX-Token: {}\n{}\nA test: {}.\n".format(
                 self.helo,
                 self.names["H"],
                 token,
+                headers,
+                self.body_word(token),
             )
             named = [recipient.format(**self.names) for recipient in recipients]
             work["mails"].append([greeting, sender.format(**self.names), named, text])
@@ -91,6 +112,10 @@ class Lab:
 
     def fqdn(self, client):
         return self.runner.get_host(client).check_output("hostname --fqdn")
+
+    def body_word(self, token):
+        """The word that stands in the body, and only there, of the message with a token."""
+        return token[::-1]
 
     def queue(self, name):
         return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])
@@ -107,6 +132,14 @@ class Lab:
     def service(self):
         return self.data()["mta_backend_transaction"]["service"]["name"]
 
+    def restart(self):
+        """Starts the service anew, and waits until it answers, for 1000 looks at the most."""
+        host = self.runner.get_host(self.name)
+        host.check_output("sudo systemctl restart %s", self.service())
+        greeted = "import smtplib, sys; smtplib.SMTP(sys.argv[1], 25, timeout=30).quit()"
+        stranger = self.runner.get_host("stranger")
+        assert any(stranger.run("python3 -c %s %s", greeted, self.names["ipv4"]).rc == 0 for dummy in range(1000))
+
     def rebuild(self):
         return self.data()["mta_backend_aliases_rebuild"]
 
@@ -114,6 +147,25 @@ class Lab:
         """How many messages with a token are in the mailbox of an account."""
         done = self.runner.get_host(name).run("sudo grep -c %s /var/mail/%s", f"^X-Token: {token}$", account)
         return int(done.stdout or 0)
+
+    def messages(self, name, account, word):
+        """The messages with a word, wherever it stands in them, in the mailbox of an account."""
+        text = self.runner.get_host(name).check_output("sudo cat /var/mail/%s", account)
+        found = re.split(r"^From .*\n", text, flags=re.MULTILINE)[1:]
+        return [email.message_from_string(message) for message in found if word in message]
+
+    def start_far_host(self):
+        """Starts the far mail host beside the stranger, where it does not run yet."""
+        start = "systemd-run --quiet --collect --unit=far-host --property=Type=notify python3 -c %s %s"
+        self.runner.get_host("stranger").check_output(
+            "systemctl --quiet is-active far-host || " + start,
+            FAR_HOST.read_text(encoding="utf-8"),
+            KEPT,
+        )
+
+    def kept(self):
+        """What the far mail host has got: dictionaries of sender, recipients and text."""
+        return [json.loads(line) for line in self.runner.get_host("stranger").run("cat %s", KEPT).stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ FORMS = [(row, recipient) for row, greeting, _sender, recipient in ACCEPTED if (
 @pytest.fixture(scope="module")
 def worst(lab):
     """Each form of the role addresses from a listed client with a bad HELO and a sender that does not exist."""
-    sent = lab.send([("EHLO", BAD_SENDER, recipient) for _row, recipient in FORMS], "listed", BAD_HELO)
+    sent = lab.send([("EHLO", BAD_SENDER, recipient) for _row, recipient in FORMS], client="listed", helo=BAD_HELO)
     lab.settle(lab.name)
     return dict(zip(FORMS, sent, strict=True))
 
@@ -38,7 +38,9 @@ def test_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form):
 @pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: offence[0])
 def test_each_defence_keeps_out_mail_for_others_and_for_them_alone(lab, offence):
     name, client, helo, sender = offence
-    ((token, (bob, postmaster)),) = lab.deliver([("EHLO", sender, ["bob@{L}", "postmaster@{L}"])], client, helo)
+    ((token, (bob, postmaster)),) = lab.deliver(
+        [("EHLO", sender, ["bob@{L}", "postmaster@{L}"])], client=client, helo=helo
+    )
     lab.settle(lab.name)
     up = name in lab.facts["lab_defences"]
     assert postmaster[0] == 250, postmaster
@@ -55,6 +57,6 @@ def test_a_good_client_reaches_everybody(lab):
 
 @pytest.mark.parametrize("recipient", ["postmaster", "postmaster@{L}", "bob@{L}"])
 def test_a_blocked_client_is_told_why_and_until_when(lab, recipient):
-    ((_token, code, text),) = lab.send([("EHLO", "sender@" + lab.fqdn("blocked"), recipient)], "blocked")
+    ((_token, code, text),) = lab.send([("EHLO", "sender@" + lab.fqdn("blocked"), recipient)], client="blocked")
     assert code == 554
     assert "blocked until 2999-12-31: floods" in text

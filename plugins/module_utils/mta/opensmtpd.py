@@ -45,6 +45,12 @@ class OpenSMTPD:
     limits: tuple[Limit, ...] = (
         Limit("A4", r"^RCPT TO:<\"", r"501 ", "OpenSMTPD takes no quoted local part"),
         Limit("A16", r"^VRFY\b", r"500 ", "OpenSMTPD has no VRFY"),
+        Limit("B1", "the DSN", "Content-Type: multipart/mixed", "OpenSMTPD's DSN is no multipart/report"),
+        Limit("B3", "mail from nobody", "no return path!", "OpenSMTPD tells nobody but the sender, and drops the mail"),
+        Limit("B4", "MAIL FROM with RET=HDRS", "the whole message", "OpenSMTPD 6.8 (Debian 12) returns all the same"),
+        Limit(
+            "D5", "^STARTTLS", "503 ", "OpenSMTPD 6.8 (Debian 12) completes no TLS handshake, so that it offers none"
+        ),
     )
 
     def __init__(self, host: Host) -> None:
