@@ -120,6 +120,12 @@ class Lab:
     def queue(self, name):
         return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])
 
+    def come_to_rest(self, name):
+        """Waits until nothing moves in a queue, then throws away what lies there; for 1000 looks at the most."""
+        host, moving = self.runner.get_host(name), self.facts.get("lab_moving", self.facts["lab_queue"])
+        assert any(not host.check_output("sudo sh -c %s", moving) for dummy in range(1000)), self.queue(name)
+        host.check_output("sudo sh -c %s", self.facts.get("lab_clear", "true"))
+
     def settle(self, *names):
         """Waits until the queues of these hosts are empty, for 1000 looks at the most."""
         for name in names:

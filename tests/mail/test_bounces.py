@@ -40,7 +40,7 @@ RETURNED = {"lost": "refused", "lost late": "refused-data", "headers only": "ref
 class Sent:
     """All messages at once, and what there is of them when the queues are empty."""
 
-    def __init__(self, lab, names=tuple(MAILS)):
+    def __init__(self, lab, names=tuple(MAILS), rest=None):
         self.lab = lab
         who = secrets.token_hex(6)
         lab.start_far_host()
@@ -52,7 +52,7 @@ class Sent:
                 continue
             asked = [(greeting, sender.replace("{who}", who), to) for greeting, sender, to, _headers in mails.values()]
             self.replies.update(zip(mails, lab.send(asked, headers=headers), strict=True))
-        lab.settle(lab.name)
+        (rest or lab.settle)(lab.name)
         asked_for = lab.runner.run_module(lab.name, "ansible.builtin.debug", "var=mta_postmaster_notices")
         self.copies = len(asked_for["mta_postmaster_notices"])
         self.kept = lab.kept()
@@ -125,6 +125,19 @@ def test_b1_the_sender_is_told_by_a_dsn_from_nobody_that_names_the_recipient(sen
 
 def test_b2_nobody_is_told_where_there_is_no_sender(sent):
     assert sent.returned("lost, null sender") == []
+
+
+@pytest.mark.parametrize("name", ["lost, null sender", "lost, dead sender"])
+def test_b2_a_notice_that_postmaster_cannot_get_does_not_circle(lab, name):
+    host, rebuild = lab.runner.get_host(lab.name), lab.rebuild()
+    host.check_output("sudo sed -i.good %s /etc/aliases", f"s/^postmaster:.*/postmaster: refused@{lab.helo}/")
+    try:
+        host.check_output("sudo " + " ".join(rebuild or ["true"]))
+        sent = Sent(lab, [name], lab.come_to_rest)
+    finally:
+        host.check_output("sudo mv /etc/aliases.good /etc/aliases && sudo touch /etc/aliases")
+        host.check_output("sudo " + " ".join(rebuild or ["true"]))
+    assert sent.returned(name) == sent.landed(name) == []
 
 
 @pytest.mark.parametrize("name", ["lost, null sender", "lost, dead sender"])
