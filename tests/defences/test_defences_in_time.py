@@ -20,7 +20,7 @@ def unknown():
     return f"{secrets.token_hex(6)}@{{F}}"
 
 
-def test_an_unknown_sender_is_put_off_but_not_from_postmaster(lab, unknown):
+def test_a10_an_unknown_sender_is_put_off_but_not_from_postmaster(lab, unknown):
     forms = ["postmaster@{L}", "Postmaster", "postmaster@{V}", "ABUSE@{V}"]
     sent = lab.send([("EHLO", unknown, recipient) for recipient in ("bob@{L}", *forms)])
     lab.settle(lab.name)

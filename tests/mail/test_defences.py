@@ -28,7 +28,7 @@ def worst(lab):
 
 
 @pytest.mark.parametrize("form", dict.fromkeys(FORMS), ids=lambda form: f"{form[0]} {form[1]}")
-def test_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form):
+def test_a8_a9_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form):
     token, code, text = worst[form]
     refusal = lab.facts["lab_refuses"].get(form[1])
     assert f"{code} {text}".startswith(refusal or "250"), text

@@ -27,6 +27,7 @@ ACCEPTED = [
     ("A7", "EHLO", "bob@{L}", "postmaster@{L}"),
     ("A12", "EHLO", "{far}", "postmaster@{literal}"),
     ("A12", "EHLO", "{far}", "postmaster@{literal6}"),
+    ("A13", "EHLO", "{far}", "postmaster+tag@{L}"),
     ("A14", "HELO", "{far}", "postmaster@{V}"),
     ("R11", "EHLO", "{far}", "abuse@{L}"),
     ("R11", "EHLO", "{far}", "ABUSE@{V}"),

@@ -44,6 +44,7 @@ class OpenSMTPD:
     signs = Signs("/usr/sbin/smtpctl", ("smtpd",))
     limits: tuple[Limit, ...] = (
         Limit("A4", r"^RCPT TO:<\"", r"501 ", "OpenSMTPD takes no quoted local part"),
+        Limit("A11", r"^MAIL FROM:.* SIZE=", "250 ", "OpenSMTPD asks for the size of a message at its end"),
         Limit("A16", r"^VRFY\b", r"500 ", "OpenSMTPD has no VRFY"),
         Limit("B1", "the DSN", "Content-Type: multipart/mixed", "OpenSMTPD's DSN is no multipart/report"),
         Limit("B3", "mail from nobody", "no return path!", "OpenSMTPD tells nobody but the sender, and drops the mail"),

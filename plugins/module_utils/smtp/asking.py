@@ -93,7 +93,7 @@ class _Talk:
             if not waiting or waiting[0].hello != hello or not self._usable:
                 break
             transaction = waiting.popleft()
-            begins = transaction.sender is not None
+            begins = transaction.begins
             ready = not (mail and begins) or self._connection.command("RSET").positive
             left = self._play(transaction, first=number == 0) if ready else transaction.steps
             mail = mail or begins
@@ -107,7 +107,7 @@ class _Talk:
     def _play(self, transaction: Transaction, first: bool) -> tuple[Step, ...]:
         """Ask the steps of one transaction; return those that are left for another connection or transaction."""
         if transaction.sender is not None:
-            command = f"MAIL FROM:<{transaction.sender}>"
+            command = f"MAIL FROM:<{transaction.sender}>{transaction.parameters}"
             answer = self._connection.command(command)
             if not answer.positive:
                 if answer.code < 500 and not first:

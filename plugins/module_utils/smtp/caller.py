@@ -17,6 +17,7 @@ class Caller:
         self.transcript: list[str] = []
         self._server, self._port, self._limits = server, port, limits
         self._waiting: tuple[Connection | None, Answer] | None = None
+        self._greeted: tuple[Connection, Heard] | None = None
 
     def first(self) -> tuple[Connection | None, Answer]:
         """The first connection and its greeting; they are kept for ``call``."""
@@ -25,8 +26,17 @@ class Caller:
             self._server = self._waiting[0].peer
         return self._waiting
 
+    def extensions(self, helo: str) -> dict[str, str]:
+        """What the server offers after EHLO; the connection is kept for the next ``call`` that says EHLO."""
+        connection, heard = self.call("EHLO", helo)
+        self._greeted = (connection, heard) if connection else None
+        return connection.extensions if connection else {}
+
     def call(self, verb: str, helo: str) -> tuple[Connection | None, Heard]:
         """A connection on which both sides have said hello, or nothing and what was heard instead."""
+        if verb == "EHLO" and self._greeted:
+            ready, self._greeted = self._greeted, None
+            return ready
         if self._waiting:
             (connection, answer), self._waiting = self._waiting, None
         else:

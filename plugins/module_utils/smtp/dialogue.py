@@ -10,7 +10,7 @@ is judged. How the transactions share connections is decided while they run, for
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check
@@ -32,12 +32,17 @@ RULES: dict[str, dict[str, str]] = {
     "plain": {**ACCEPT, **dict.fromkeys(("500", "501", "502", "503", "504", "530"), FAIL)},
     "parse": {"2": PASS, "5": PASS, **dict.fromkeys(("500", "501", "502", "503", "504", "530", "555"), FAIL)},
     "refuse": {"2": UNLIKE_CONTROL, "4": PASS, "421": INCONCLUSIVE, "5": PASS},
+    "deny": {"2": FAIL, "5": PASS},
     "unknown": {"2": FAIL, "5": PASS},
     "any": dict.fromkeys("0245", SKIPPED),
 }
 # The same where it was the HELO or MAIL before the step that was refused: then nothing was seen to be turned away.
 REFUSED_BEFORE = {**RULES, "second": ACCEPT, "parse": ACCEPT, "refuse": {}, "unknown": {}}
-NEGATIVE = ("refuse", "unknown", "any")
+NEGATIVE = ("refuse", "deny", "unknown", "any")
+
+# Of these rows many steps are one question: the first that is not in order stands for all of them.
+FOLDED = ("A11",)
+HUNDRED = 100  # RFC 5321 section 4.5.3.1.8: so many recipients every server takes in one transaction
 
 # A refusal that is the domain owner's own wish, by row.
 LATITUDE = {"A7": re.compile(r"\bSPF\b|\b5\.7\.2[3-6]\b", re.IGNORECASE)}
@@ -55,9 +60,22 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "A5": ("a source route is a syntax error to this server", "parse the route and ignore it, or refuse it with 550"),
     "A6": ("mail from the null sender is refused, so bounces are lost", "accept MAIL FROM:<> for all recipients"),
     "A7": ("a sender in {domain} is refused", "refuse no sender only because its domain is one's own"),
+    "A8": (
+        "mail for {address} is refused where the sender's domain does not exist",
+        "spare postmaster from what is asked of senders",
+    ),
+    "A11": ("{command} is answered with {code}", "take 100 recipients; refuse with 552 what is larger than SIZE says"),
     "A12": ("mail for postmaster at the address literal is refused", "count {domain} among the local domains"),
     "A14": ("port 25 demands STARTTLS or EHLO", "offer STARTTLS on port 25 without demanding it; take HELO"),
     "A16": ("VRFY postmaster is refused", "answer VRFY with 252 where it shall tell nothing"),
+    "A17": (
+        "SMTPUTF8 is offered, and {address} refused with it",
+        "take mail for postmaster with SMTPUTF8, or offer none",
+    ),
+    "B5": (
+        "{address} is refused, and the host's own bounces name that as theirs",
+        "count the host's name among its domains",
+    ),
     "N1": ("{address} is accepted: an open relay", "accept foreign domains from trusted networks only"),
     "N2": ("any name without a domain is accepted", "refuse recipients that do not exist"),
     "N3": (
@@ -73,15 +91,19 @@ REMEDIES = {530: "do not demand STARTTLS or AUTH on port 25 (RFC 3207 section 4)
 @dataclass(frozen=True)
 class Target:
     """What is known of a server: the domains that it serves and those that it relays, its own address literals in
-    brackets, the role addresses besides postmaster; and how the probe introduces itself."""
+    brackets, the role addresses besides postmaster, its own name and what it offers after EHLO; and how the probe
+    introduces itself, with a ``bad_sender`` whose domain does not exist."""
 
     served: tuple[str, ...] = ()
     relayed: tuple[str, ...] = ()
     literals: tuple[str, ...] = ()
     role_addresses: tuple[str, ...] = ("abuse",)
+    name: str = ""
+    extensions: Mapping[str, str] = field(default_factory=dict)
     foreign_domain: str = "foreign.invalid"
     helo: str = "localhost"
     sender: str = "postmaster@localhost"
+    bad_sender: str = "probe@nonexistent.invalid"
 
 
 @dataclass(frozen=True)
@@ -102,11 +124,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Transaction:
-    """Steps in one mail transaction; without a ``sender`` they stand outside of any."""
+    """Steps in one mail transaction, with the ``parameters`` of its MAIL; without a ``sender`` they stand outside."""
 
     steps: tuple[Step, ...]
     sender: str | None
     hello: str = "EHLO"
+    parameters: str = ""
+
+    @property
+    def begins(self) -> bool:
+        """Whether there is a MAIL in it."""
+        return self.sender is not None or self.steps[0].command.startswith("MAIL ")
 
 
 @dataclass(frozen=True)
@@ -144,6 +172,9 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
         rcpt("A6", home.address, home.domain, "second" if number else "accept", home)
         for number, home in enumerate(homes)
     ]
+    if target.name:
+        positives.append(rcpt("B5", f"Postmaster@{target.name}", target.name if target.name in domains else ""))
+    bad_sender = [rcpt("A8", home.address, home.domain, "accept", home) for home in homes]
     own_senders = [
         Transaction((rcpt("A7", home.address, home.domain, "accept", home),), home.address)
         for home in homes
@@ -154,6 +185,9 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
         *_transactions(bounces, ""),
         Transaction((Step("A16", "VRFY postmaster", "postmaster"),), None),
         *own_senders,
+        *_transactions(bad_sender, target.bad_sender),
+        *_limits(target, homes[0]),
+        *_too_large(target),
         *_transactions(_negatives(target, nonce), target.sender),
         Transaction((rcpt("A14", homes[0].address, "", "plain", homes[0]),), target.sender, "HELO"),
     ]
@@ -195,7 +229,8 @@ def verdicts(transactions: Sequence[Transaction], heard: Mapping[Step, Heard]) -
             checks[step] = judge(step, heard[step], check(step.control) if step.control else None)
         return checks[step]
 
-    return [check(step) for transaction in transactions for step in transaction.steps]
+    checks_of = [check(step) for transaction in transactions for step in transaction.steps]
+    return [made for made in checks_of if made.id not in FOLDED or made is _first(checks_of, made)]
 
 
 def closed(transactions: Sequence[Transaction], greeting: Answer, command: str, answer: Answer) -> list[Check]:
@@ -257,6 +292,44 @@ def _negatives(target: Target, nonce: str) -> list[Step]:
             rcpt("N1", f'"postmaster@{foreign}"@{domain}', domain, "refuse", control),
         )
     return steps
+
+
+def _first(checks: Sequence[Check], like: Check) -> Check:
+    """The check that stands for all of its row and domain."""
+    same = [check for check in checks if (check.id, check.domain) == (like.id, like.domain)]
+    return next((check for check in same if check.verdict != PASS), same[0])
+
+
+def _limits(target: Target, home: Step) -> list[Transaction]:
+    """Rows A11 and A17: as many recipients as every server takes, and SMTPUTF8 where it is offered."""
+    local, _at, domain = home.address.partition("@")
+    places = range(len(local))
+    spellings = (
+        "".join(letter.upper() if number >> place & 1 else letter for place, letter in zip(places, local.lower()))
+        for number in range(HUNDRED)
+    )
+    many = [rcpt("A11", f"{spelling}{_at}{domain}", home.domain, "second", home) for spelling in spellings]
+    found = _transactions(many, target.sender)
+    if "SMTPUTF8" in target.extensions:
+        utf8 = rcpt("A17", home.address, home.domain, "accept", home)
+        found.append(Transaction((utf8,), target.sender, parameters=" SMTPUTF8"))
+    return found
+
+
+def _too_large(target: Target) -> list[Transaction]:
+    """Row A11: a message that is announced larger than the server takes any."""
+    most = target.extensions.get("SIZE", "")
+    if not most.isdigit() or not int(most):
+        return []
+    command = f"MAIL FROM:<{target.sender}> SIZE={int(most) + 1}"
+    return [Transaction((Step("A11", command, target.sender, "", "deny"),), None)]
+
+
+def not_offered(target: Target) -> list[Check]:
+    """The rows that are about what the server does not offer."""
+    if "SMTPUTF8" in target.extensions:
+        return []
+    return [Check("A17", SKIPPED, message="the server does not offer SMTPUTF8")]
 
 
 def _transactions(steps: Sequence[Step], sender: str, size: int = 100) -> list[Transaction]:

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..verdict import Check, add_up
 from .asking import ask
 from .caller import Caller
-from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, plan, verdicts
+from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, not_offered, plan, verdicts
 from .names import domain, host, literal, local_part, mailbox
 from .names import server as parse_server
 from .sending import Message, send
@@ -21,6 +21,8 @@ from .transport import Limits, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .transport import Connection
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,14 @@ def probe(
     connection, greeting = caller.first()
     own = (literal(connection.peer),) if connection else ()
     helo = options.helo or own_name() or (literal(connection.own) if connection else "localhost")
+    extensions = caller.extensions(helo) if connection and greeting.positive else {}
     target = Target(
         served=tuple(dict.fromkeys(served)),
         relayed=tuple(dict.fromkeys(relayed)),
         literals=tuple(dict.fromkeys((*own, *literals))),
         role_addresses=tuple(dict.fromkeys(role_addresses)),
+        name=_name(connection),
+        extensions=extensions,
         foreign_domain=options.foreign_domain,
         helo=helo,
         sender=f"postmaster@{helo}" if options.sender is None else options.sender,
@@ -104,10 +109,19 @@ def probe(
     early = letters(transactions, [], "one", options.send_places) if options.send else []
     early.sort(key=lambda letter: letter[1].domain not in relayed)
     messages = send(caller, target, early, options.retries, options.sent)
-    checks = verdicts(transactions, ask(caller, helo, transactions, options.retries))
+    checks = verdicts(transactions, ask(caller, helo, transactions, options.retries)) + not_offered(target)
     forms = letters(transactions, checks, options.send_forms, ()) if options.send else []
     messages += send(caller, target, [form for form in forms if form not in early], options.retries, options.sent)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
+
+
+def _name(connection: Connection | None) -> str:
+    """What the server calls itself, where that is the name of a domain."""
+    try:
+        found = domain(connection.name) if connection else ""
+    except ValueError:
+        return ""
+    return found if "." in found else ""
 
 
 def probe_each(

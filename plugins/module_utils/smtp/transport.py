@@ -47,7 +47,8 @@ class Limits:
 
 @dataclass
 class Connection:
-    """One SMTP connection, from the address ``own`` to ``peer``. ``name`` is what the server calls itself.
+    """One SMTP connection, from the address ``own`` to ``peer``. ``name`` is what the server calls itself, and
+    ``extensions`` what it offers: keyword to parameters (RFC 5321 section 4.1.1.1).
 
     After an answer that is no reply it is closed, and every further answer is that one.
     """
@@ -57,7 +58,7 @@ class Connection:
     peer: str
     own: str
     transcript: list[str] = field(default_factory=list)
-    extensions: tuple[str, ...] = ()
+    extensions: dict[str, str] = field(default_factory=dict)
     name: str = ""
     lost: NoReply | None = None
     _buffer: bytes = b""
@@ -76,7 +77,8 @@ class Connection:
         answer = self.command(f"{verb} {helo}")
         if isinstance(answer, Reply) and answer.positive:
             self._learn_name(answer)
-            self.extensions = tuple(line.upper().split(" ")[0] for line in answer.lines[1:])
+            offers = (line.upper().partition(" ") for line in answer.lines[1:])
+            self.extensions = {keyword: parameters for keyword, _blank, parameters in offers}
         return answer
 
     def command(self, command: str) -> Answer:

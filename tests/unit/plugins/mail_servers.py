@@ -41,7 +41,7 @@ class Mail(Hooks):
 
     def rcpt(self, address, _sender, _before):
         local, domain = self.parse(address)
-        if domain not in ("", "[127.0.0.1]", *SERVED, *RELAYED) or re.search("[@%!]", local):
+        if domain not in ("", "[127.0.0.1]", NAME, *SERVED, *RELAYED) or re.search("[@%!]", local):
             return "554 5.7.1 Relay access denied"
         if domain in RELAYED or local.lower() in self.names:
             return "250 2.1.5 Ok"
@@ -91,8 +91,9 @@ class Server(Hooks, SMTP):
     prefix = "smtp_"
     limits = None
 
-    def __init__(self, mail):
-        super().__init__(mail, hostname=NAME, loop=asyncio.get_running_loop(), command_call_limit=self.limits)
+    def __init__(self, mail, **options):
+        loop = asyncio.get_running_loop()
+        super().__init__(mail, hostname=NAME, loop=loop, command_call_limit=self.limits, **options)
 
     def _getaddr(self, arg):
         found = re.fullmatch("<([^>]*)>(.*)|(.*)", arg)
