@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import proof
 from .mailbox.find import Search
+from .mailbox.unread import unread_days
 from .mta.evidence import Host
 from .mta.registry import adapter as adapter_for
-from .mta.resolve import resolve
+from .mta.resolve import Unread, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp.far_end import ask_far_end
 from .smtp.names import literal
@@ -60,6 +61,7 @@ class HostProof:
         self.domains = named or [name for name in known if "." in name]
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
         self._helo = served.hostname
+        self._unread = Unread(params["unread_days"], unread_days) if params["unread_days"] else None
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
         self._marks: dict[str, tuple[int, int]] = {}
@@ -74,7 +76,7 @@ class HostProof:
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            found = resolve(self.host, self.mta, address, allowed, self._far_end)
+            found = resolve(self.host, self.mta, address, allowed, self._far_end, self._unread)
             self._expansions[address] = found.as_dict()
         return self._expansions[address]
 

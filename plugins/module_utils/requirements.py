@@ -79,6 +79,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("R9", RESOLVES, "policy", POLICY, "an included list can be read, and written only by its owner"),
         Requirement("R10", RESOLVES, "policy", POLICY, "the table in use says what its source says"),
         Requirement("R11", RESOLVES, "RFC 2142 1, 4, 5", SHOULD, "the other role addresses reach a person too"),
+        Requirement("R12", RESOLVES, "RFC 822 6.3", POLICY, "somebody reads the mailbox", "warn"),
         Requirement("D1", LANDS, "RFC 5321 6.1", MUST, "a message with a fresh token is in the mailbox, once"),
         Requirement("D5", LANDS, "RFC 3848", SHOULD, "the trace says ESMTP, and ESMTPS after STARTTLS", shown=TESTS),
         Requirement("D6", LANDS, "RFC 5321 3.9.1", MUST, "the targets of a list see the sender as it was", shown=TESTS),

@@ -67,6 +67,13 @@ options:
     type: list
     elements: str
     default: []
+  unread_days:
+    description:
+      - For how many days mail may wait in the mailbox without anybody reading it, before that is a warning (row R12).
+        0 for any number.
+      - An mbox was read when its time of access says so; what waits in a Maildir is in C(new).
+    type: int
+    default: 30
   timeout:
     description: How long to wait for the messages to land, in seconds.
     type: float
@@ -159,6 +166,7 @@ ARGUMENTS = {
     "probe": {"type": "list", "elements": "dict", "default": []},
     "role_addresses": {"type": "list", "elements": "str", "default": ["abuse"]},
     "allowed_accounts": {"type": "list", "elements": "str", "default": []},
+    "unread_days": {"type": "int", "default": 30},
     "timeout": {"type": "float", "default": 30},
     "report_only": {"type": "bool", "default": False},
     "mta": {"type": "str", "default": ""},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from ..aliases.expand import Destination, Expansion, Step, walk
@@ -43,6 +43,14 @@ class FarEnd(Protocol):
     def text(self) -> str: ...
 
 
+@dataclass(frozen=True)
+class Unread:
+    """``most``: days that mail may wait; ``days(mailbox)``: how many it does, None where that cannot be known."""
+
+    most: int
+    days: Callable[[str], int | None]
+
+
 AskFarEnd = Callable[[str, str], FarEnd]
 
 
@@ -52,13 +60,15 @@ def resolve(
     address: str,
     allowed: Collection[str] = (),
     far_end: AskFarEnd | None = None,
+    unread: Unread | None = None,
 ) -> Expansion:
     """Follow ``address`` through the MTA's own tables to where its mail ends.
 
     ``allowed`` are accounts that are no person's and are read all the same. ``far_end(next_hop, recipient)`` asks the
-    host that gets a remote address; without it such an address is not judged.
+    host that gets a remote address; without it such an address is not judged. ``unread`` says how long mail may wait in
+    a mailbox that nobody reads; without it that is not asked.
     """
-    judge = Judge(host, adapter, allowed, far_end)
+    judge = Judge(host, adapter, allowed, far_end, unread)
 
     def step(node: Any) -> Step:
         here = adapter.step(node)
@@ -91,11 +101,19 @@ def with_opinion(walked: Expansion, opinion: Opinion | None) -> Expansion:
 class Judge:
     """What is wrong with the places where mail ends."""
 
-    def __init__(self, host: Host, adapter: Adapter, allowed: Collection[str], far_end: AskFarEnd | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        adapter: Adapter,
+        allowed: Collection[str],
+        far_end: AskFarEnd | None,
+        unread: Unread | None = None,
+    ) -> None:
         self._host = host
         self._adapter = adapter
         self._allowed = allowed
         self._far_end = far_end
+        self._unread = unread
 
     def problems(self, end: Destination) -> Iterator[Problem]:
         judges = {
@@ -107,6 +125,17 @@ class Judge:
         }
         if end.kind in judges:
             yield from judges[end.kind](end)
+        if end.kind in ("mailbox", "file") and self._unread:
+            yield from self._waiting(end.value, self._unread)
+
+    def _waiting(self, mailbox: str, unread: Unread) -> Iterator[Problem]:
+        days = unread.days(mailbox)
+        if days is None:
+            message = f"whether anybody reads {mailbox} cannot be known: its file system keeps no times of access"
+            yield Problem("R12", SKIPPED, message, mailbox)
+        elif days > unread.most:
+            message = f"mail waits in {mailbox}, and nobody has read it for {days} days"
+            yield Problem("R12", WARN, message, mailbox, "read it, or name a person who does in mta_postmaster")
 
     def _to_a_person(self, name: str) -> str:
         aliases = self._adapter.aliases()

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Expansion
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import Opinion
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve, with_opinion
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import Unread, resolve, with_opinion
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import Problem
 from fakes import FakeHost
 
@@ -51,6 +51,16 @@ def test_this_host_itself_is_not_asked():
 def test_another_port_of_this_host_is_another_server():
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[127.0.0.1]:10025")
     assert resolve(host, Postfix(host), "postmaster", (), lambda *_: Answer("pass")).verdict == "pass"
+
+
+@pytest.mark.parametrize(("days", "rows"), [(0, []), (30, []), (31, [("R12", "warn")]), (None, [("R12", "skipped")])])
+def test_a_mailbox_that_nobody_reads_is_a_warning(days, rows):
+    asked = []
+    host = FakeHost(aliases="postmaster: alice\n")
+    unread = Unread(30, lambda mailbox: asked.append(mailbox) or days)
+    found = resolve(host, Postfix(host), "postmaster", unread=unread)
+    assert asked == ["/var/mail/alice"]
+    assert [(problem.id, problem.verdict) for problem in found.problems] == rows
 
 
 WHOLE = Expansion("postmaster", "pass", (Destination("mailbox", "/var/mail/alice"),), (), ())
