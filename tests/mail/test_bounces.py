@@ -27,6 +27,8 @@ MAILS = {
     "unknown": ("EHLO", "{who}.forged@{F}", "nosuch@{L}", ""),
     "unknown, virtual": ("EHLO", "{who}.forged@{F}", "nosuch@{V}", ""),
     "list": ("EHLO", "{who}.list@{F}", "sales@{V}", ""),
+    "away": ("EHLO", "{who}.away@{F}", "away@{V}", ""),
+    "away, null sender": ("EHLO", "", "away@{V}", ""),
     "plain": ("EHLO", "{who}.plain@{F}", "postmaster@{L}", ""),
     "old": ("HELO", "{who}.old@{F}", "postmaster@{L}", ""),
     "tls": ("STARTTLS", "{who}.tls@{F}", "postmaster@{L}", ""),
@@ -190,6 +192,12 @@ def test_d6_the_targets_of_a_list_see_the_sender_as_it_was(sent, account):
     lab = sent.lab
     (message,) = lab.messages(lab.name, account, sent.token("list"))
     assert message.get_all("Return-Path") == [f"<{sent.senders['list']}>"]
+
+
+@pytest.mark.parametrize("name", ["away", "away, null sender"])
+def test_d6_a_target_elsewhere_sees_the_sender_as_it_was(sent, name):
+    (mail,) = [mail for mail in sent.kept if sent.token(name) in mail["text"]]
+    assert (mail["sender"], mail["recipients"]) == (sent.senders[name], ["away@" + sent.lab.helo])
 
 
 @pytest.mark.parametrize("name", ["null sender", "automatic"])

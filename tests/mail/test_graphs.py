@@ -43,14 +43,17 @@ if sys.argv[1:]:
     subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 """
 FIND = """
-import collections, json, re, sys
+import json, re, sys
 found = {}
 for account in sys.argv[1:]:
     try:
         with open("/var/mail/" + account, errors="replace") as file:
-            found[account] = collections.Counter(re.findall("^X-Token: ([0-9a-f]+)$", file.read(), re.M))
+            text = file.read()
     except FileNotFoundError:
-        found[account] = {}
+        text = ""
+    heads = "\\n".join(message.partition("\\n\\n")[0] for message in re.split("^From ", text, flags=re.M))
+    # a person has a message of that token; the sender has it back
+    found[account] = re.findall("^X-Token: ([0-9a-f]+)$", text if account == sys.argv[-1] else heads, re.M)
 json.dump(found, sys.stdout)
 """
 
