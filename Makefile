@@ -52,6 +52,12 @@ molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=po
 	rm -rf .build/molecule
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
 
+.PHONY: conformance
+conformance: ## docs/conformance.md, from what all scenarios measure
+	rm -rf .build/conformance
+	$(MAKE) --no-print-directory molecule
+	python docs/conformance.py
+
 .PHONY: bench
 bench: $(DEV) demo ## the figures of the README, for MTA=postfix or another
 	tests/bench/run $(MTA)

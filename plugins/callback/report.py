@@ -14,10 +14,22 @@ author: The mailops.postmaster contributors (@mailops)
 description:
   - Prints, for every host on which M(mailops.postmaster.postmaster_check) ran, a line for each domain; what
     resolves, is accepted and lands, in which mailbox, and after how long.
+options:
+  directory:
+    description: Where the whole result of each host is kept, as C(<host>.json). Empty for nowhere.
+    type: path
+    default: ""
+    env:
+      - name: MAILOPS_REPORT_DIRECTORY
+    ini:
+      - section: callback_report
+        key: directory
 requirements:
   - Enable it in C(callbacks_enabled).
 """
 
+import json
+import pathlib
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -53,5 +65,10 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         del stats
+        directory = self.get_option("directory")
+        for host, result in self.results.items() if directory else ():
+            path = pathlib.Path(directory, f"{host}.json")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(result, indent=1), encoding="utf-8")
         for line in table(self.results, paint):
             self._display.display(line)

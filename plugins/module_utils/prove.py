@@ -207,6 +207,8 @@ def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         "summary": summary,
         "findings": findings,
         "stranger": bool(params["probe"]),
+        "mta": host.mta.name,
+        "version": host.mta.version(),
         "domains": domains,
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }

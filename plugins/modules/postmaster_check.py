@@ -119,6 +119,14 @@ stranger:
   description: Whether the server was seen from another host.
   returned: always
   type: bool
+mta:
+  description: The MTA.
+  returned: always
+  type: str
+version:
+  description: Its version.
+  returned: always
+  type: str
 domains:
   description: The evidence for each domain, the host name, each address literal, and the form without a domain.
   returned: always

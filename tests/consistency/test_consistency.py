@@ -13,6 +13,7 @@ import runpy
 import pytest
 import yaml
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
+from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
@@ -119,3 +120,12 @@ def test_every_module_is_in_the_action_group():
 def test_the_page_of_the_catalogue_is_what_the_code_renders():
     rendered = runpy.run_path(str(ROOT / "docs" / "render.py"))["catalogue"]()
     assert (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8") == rendered
+
+
+def test_the_page_of_what_was_measured_has_every_row_and_no_blank():
+    page = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    heads, _rule, *rows = lines
+    assert [row[0] for row in rows] == list(REQUIREMENTS)
+    assert len(heads) == 2 + 2 * len(ADAPTERS)
+    assert all(len(row) == len(heads) and all(row) for row in rows)

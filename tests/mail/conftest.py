@@ -174,6 +174,34 @@ class Lab:
         return [json.loads(line) for line in self.runner.get_host("stranger").run("cat %s", KEPT).stdout.splitlines()]
 
 
+def pytest_sessionstart(session):
+    session.config.outcomes = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Notes the rows of the catalogue that a test shows: those in its name, and that of its first parameter."""
+    report = yield
+    named = re.match(r"test((?:_[abd]\d+)+)_", item.name)
+    rows = named.group(1).upper().strip("_").split("_") if named else []
+    rows += re.findall(r"-([ABD]\d+) ", item.name)
+    for row in rows if report.when == "call" and "lab" in item.funcargs else []:
+        lab = item.funcargs["lab"]
+        kept = report.passed and row not in lab.facts["lab_cannot"].get(lab.facts["lab_release"], [])
+        verdicts = item.config.outcomes.setdefault(lab.name, {}).setdefault(row, [])
+        verdicts.append("pass" if kept else "fail")
+    return report
+
+
+def pytest_sessionfinish(session):
+    """Keeps the outcomes beside the proofs of the hosts."""
+    for name, outcomes in session.config.outcomes.items():
+        path = ROOT / ".build" / "conformance" / "tests" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**before, **outcomes}, indent=1))
+
+
 @pytest.fixture(scope="module")
 def lab(host, request):
     runner = AnsibleRunner(request.config.option.ansible_inventory)
