@@ -57,6 +57,21 @@ json.dump(results, sys.stdout)
 """
 
 
+CLIENTS = """
+import json, smtplib, sys, threading
+work = json.load(sys.stdin)
+def client(tokens):
+    with smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30) as connection:
+        for token in tokens:
+            connection.sendmail("sender@" + work["helo"], work["recipient"], "X-Token: %s\\n\\nA test.\\n" % token)
+threads = [threading.Thread(target=client, args=(tokens,)) for tokens in work["tokens"]]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
 class Lab:
     """One mail host, and the others that mail can travel to or come from."""
 
@@ -109,6 +124,15 @@ class Lab:
         done = self.runner.get_host(client).run("printf %%s %s | python3 -c %s", json.dumps(work), CLIENT)
         assert done.rc == 0, done.stderr
         return list(zip(tokens, json.loads(done.stdout), strict=True))
+
+    def send_at_once(self, recipient, clients, messages):
+        """Sends so many messages from each of some clients at the same time; their tokens."""
+        tokens = [[secrets.token_hex(12) for _message in range(messages)] for _client in range(clients)]
+        work = {"server": self.names["ipv4"], "helo": self.helo, "tokens": tokens}
+        work["recipient"] = recipient.format(**self.names)
+        done = self.runner.get_host("stranger").run("printf %%s %s | python3 -c %s", json.dumps(work), CLIENTS)
+        assert (done.rc, done.stderr) == (0, "")
+        return [token for group in tokens for token in group]
 
     def fqdn(self, client):
         return self.runner.get_host(client).check_output("hostname --fqdn")

@@ -81,6 +81,14 @@ def test_a_listed_address_reaches_each_of_its_targets_once(lab, sent):
     assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 1]
 
 
+def test_messages_that_meet_at_a_new_mailbox_all_land_there(lab):
+    for _round in range(2):
+        lab.runner.get_host(lab.name).check_output("sudo rm -f /var/mail/carol")
+        tokens = lab.send_at_once("carol@{L}", clients=8, messages=2)
+        lab.settle(lab.name)
+        assert [lab.count(lab.name, "carol", token) for token in tokens] == [1] * 16
+
+
 def test_the_service_comes_back_after_a_reboot(host, lab):
     assert host.service(lab.service()).is_enabled
     assert host.service(lab.service()).is_running

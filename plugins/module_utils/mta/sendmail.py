@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..proof import Limit
+from ..smtp.names import is_address
 from . import sendmail_log
 from .adapter import AliasFile, Opinion, Served, Table
 from .identify import Signs
@@ -64,7 +65,7 @@ class Sendmail:
         virtual = dict.fromkeys([*listed, *(name for name in classes["{VirtHost}"] if name not in relay)])
         return Served(
             found.group(1).lower() if found else "",
-            tuple(name for name in classes["w"] if name[0] != "[" and "." in name and name not in virtual),
+            tuple(name for name in classes["w"] if "." in name and name not in virtual and not _is_address(name)),
             tuple(name for name in virtual if name not in relay),
             relay,
             tuple(self._literals(classes["w"])),
@@ -84,7 +85,7 @@ class Sendmail:
         except OSError:
             text = ""
         named = re.findall(r"^To:([\w.-]+)\s+RELAY", text, re.MULTILINE | re.IGNORECASE)
-        domains = [name.lower() for name in (*named, *self._class("R")) if "." in name and name[0] != "["]
+        domains = [name.lower() for name in (*named, *self._class("R")) if "." in name and not _is_address(name)]
         routes = {name: self._tools.route(f"postmaster@{name}") for name in dict.fromkeys(domains)}
         return {
             name: self._router.next_hop(route.mailer, route.host)
@@ -140,3 +141,8 @@ class Sendmail:
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return sendmail_log.handed_on(self._host, queue_id, since)
+
+
+def _is_address(name: str) -> bool:
+    """Whether a member of a class is an address of the host, in brackets or without."""
+    return name[0] == "[" or is_address(name)

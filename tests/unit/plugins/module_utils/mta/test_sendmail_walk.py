@@ -21,7 +21,10 @@ O ForwardPath=$z/.forward
 Mesmtp, P=[IPC], A=TCP $h
 """
 ROWS = {"postmaster@example.net": "postmaster@mail.example.org", "sales@example.net": "alice@mail.example.org"}
-CLASSES = {"w": ["mail.example.org", "example.org", "example.net", "[192.0.2.1]", "localhost"], "{VirtHost}": []}
+CLASSES = {
+    "w": ["mail.example.org", "example.org", "example.net", "[192.0.2.1]", "127.0.0.1", "localhost"],
+    "{VirtHost}": [],
+}
 
 
 class Mta(FakeHost):
