@@ -71,7 +71,10 @@ options:
     description:
       - For how many days mail may wait in the mailbox without anybody reading it, before that is a warning (row R12).
         0 for any number.
-      - An mbox was read when its time of access says so; what waits in a Maildir is in C(new).
+      - In an mbox, a message waits that came after the last access to the file and that no mail reader has marked
+        (C(Status)); where the file system keeps no times of access, the mark alone counts. In a Maildir, what is in
+        C(new) waits.
+      - The messages of the proof do not count.
     type: int
     default: 30
   timeout:

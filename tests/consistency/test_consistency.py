@@ -34,6 +34,7 @@ PURE = [
     "smtp/message.py",
     "smtp/dns.py",
     "mailbox/message.py",
+    "mailbox/waiting.py",
     "mta/identify.py",
     "mta/fate.py",
     "mta/exim_syntax.py",

@@ -33,13 +33,19 @@ class Maildir:
                 if unique in self._seen or name.startswith("."):
                     continue
                 try:
-                    with open_quietly(os.path.join(self._path, folder, name)) as file:
-                        text = file.read(LONGEST)
+                    block = header_block(os.path.join(self._path, folder, name))
                 except (
                     FileNotFoundError,
                     IsADirectoryError,
                 ):  # moved to cur, where the next look finds it
                     continue
                 self._seen.add(unique)
-                end = END_OF_HEADERS.search(b"\n" + text)
-                self._tally.add(text[: end.start()] if end else text)
+                self._tally.add(block)
+
+
+def header_block(path: str) -> bytes:
+    """The header block of the message in a file."""
+    with open_quietly(path) as file:
+        text = file.read(LONGEST)
+    end = END_OF_HEADERS.search(b"\n" + text)
+    return text[: end.start()] if end else text

@@ -32,7 +32,7 @@ class Scanner:
         self._in_headers = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The header blocks that ended within this piece."""
+        """The header blocks that ended within this piece, each after its line ``From ``."""
         data, at = self._rest + piece, 0
         while True:
             if self._in_headers:
@@ -40,7 +40,7 @@ class Scanner:
                 if not end and len(data) - at < LONGEST:
                     break
                 stop = end.start() if end else len(data)
-                yield data[at : stop + 1].partition(b"\n")[2]  # without the line "From "
+                yield data[at : stop + 1]
                 at, self._in_headers = stop, False
             start = self._separator(data, at)
             if start < 0:
@@ -83,7 +83,7 @@ class Mbox:
                 if not piece:
                     return
                 for block in self._scanner.feed(piece):
-                    self._tally.add(block)
+                    self._tally.add(block.partition(b"\n")[2])
                 self._offset += len(piece)
                 self._known = (self._known + piece)[-KNOWN:]
 

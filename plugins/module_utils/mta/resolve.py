@@ -131,10 +131,10 @@ class Judge:
     def _waiting(self, mailbox: str, unread: Unread) -> Iterator[Problem]:
         days = unread.days(mailbox)
         if days is None:
-            message = f"whether anybody reads {mailbox} cannot be known: its file system keeps no times of access"
+            message = f"whether anybody reads {mailbox} cannot be known: it may not be opened; ask as root"
             yield Problem("R12", SKIPPED, message, mailbox)
         elif days > unread.most:
-            message = f"mail waits in {mailbox}, and nobody has read it for {days} days"
+            message = f"mail has waited in {mailbox} for {days} days, and nobody has read it"
             yield Problem("R12", WARN, message, mailbox, "read it, or name a person who does in mta_postmaster")
 
     def _to_a_person(self, name: str) -> str:
