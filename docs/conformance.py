@@ -29,7 +29,7 @@ HEAD = """\
 Every row of [the catalogue](catalogue.md) on every MTA and release, as `make conformance` found it on hosts that this
 collection configured: by the proof from another host, and by the tests that read the mailboxes. *fail, upstream*: no
 setting of the MTA mends it (see the end of the catalogue for the reason). *skipped*: there was nothing to ask, as where
-an extension is not offered. *not measured*: not in this run; of row A10, that the MTA has no greylisting.
+an extension is not offered. *not measured*: not in this run.
 """
 
 

@@ -16,9 +16,8 @@ description:
     resolves, is accepted and lands, in which mailbox, and after how long.
 options:
   directory:
-    description: Where the whole result of each host is kept, as C(<host>.json). Empty for nowhere.
+    description: Where the whole result of each host is kept, as C(<host>.json). Nowhere by default.
     type: path
-    default: ""
     env:
       - name: MAILOPS_REPORT_DIRECTORY
     ini:

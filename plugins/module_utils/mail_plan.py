@@ -34,6 +34,9 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "business": ("info", "marketing", "sales", "support"),
 }
 
+# What the host does for others: it takes their mail, it listens to itself alone, or it tells them that it takes none.
+SERVICES = ("mx", "send_only", "closed")
+
 # What postmaster can ask to be told of, beside what nobody else can be told.
 NOTICES = ("bounces",)
 
@@ -42,6 +45,7 @@ NOTICES = ("bounces",)
 class Names:
     """The variables' names, as the user wrote them."""
 
+    service: str = "mta_service"
     hostname: str = "mta_hostname"
     domains: str = "mta_domains"
     virtual: str = "mta_virtual_domains"
@@ -62,7 +66,8 @@ NAMES = Names()
 def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[str, Any]:
     """The model of a mail host from its variables, by their names as in ``Names``; raises ``BadInputError``.
 
-    ``hostname``; ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
+    ``service`` (see SERVICES); ``hostname``;
+    ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
     ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``;
@@ -82,15 +87,19 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     relay = _relay(note, get(NAMES.relay, {}), hostname)
     _disjoint(note, {NAMES.domains: [*local, hostname], NAMES.virtual: virtual, NAMES.relay: relay})
 
+    service = get(NAMES.service, "mx")
+    if service not in SERVICES:
+        note.add(NAMES.service, service, ", ".join(SERVICES))
     services = _list(note, NAMES.services, get(NAMES.services, ["mail"]))
-    for service in services:
-        if str(service) not in ROLE_NAMES:
-            note.add(NAMES.services, service, "a list of " + ", ".join(ROLE_NAMES))
-    roles = _unique(name for service in ("mail", *services) for name in ROLE_NAMES.get(str(service), ()))
+    for offered in services:
+        if str(offered) not in ROLE_NAMES:
+            note.add(NAMES.services, offered, "a list of " + ", ".join(ROLE_NAMES))
+    roles = _unique(name for offered in ("mail", *services) for name in ROLE_NAMES.get(str(offered), ()))
     aliases = _aliases(note, roles, get(NAMES.postmaster), get(NAMES.targets, {}))
     overrides = _overrides(note, get(NAMES.overrides, {}), [hostname, *local, *virtual, *relay])
 
     model = {
+        "service": service,
         "hostname": hostname,
         "local": _unique([hostname, *local]),
         "virtual": list(virtual),
@@ -100,13 +109,14 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "aliases": aliases,
         "rows": _rows(virtual, overrides, aliases, hostname),
         "names": _names(aliases, virtual, overrides, hostname, local),
-        "listen": [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, get(NAMES.listen, ["all"]))],
+        "listen": _listen(note, service, get(NAMES.listen, ["all"])),
         "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
         "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
         "defences": defences(note, variables, today),
     }
     model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}
+    _nothing_beyond(note, model)
     if not note.errors:
         _no_loops(note, model)
     if note.errors:
@@ -229,6 +239,27 @@ def _names(
         if (not domain or domain in here) and not aliases.get(name.lower()):
             found.setdefault(name, variable)
     return found
+
+
+def _listen(note: Collector, service: str, value: Any) -> list[str]:
+    """Where to listen; programs on the host hand their mail over on loopback, whoever else is heard."""
+    found = [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, value)]
+    if service == "send_only":
+        if not set(found) <= {"all", "loopback"}:
+            note.add(NAMES.listen, value, f"all or loopback, for with {NAMES.service}: send_only nothing else listens")
+        return ["loopback"]
+    if service == "closed" and set(found) <= {"loopback"}:
+        note.add(NAMES.listen, value, f"all, or addresses of this host that {NAMES.service}: closed can close")
+    return found if service == "mx" or "all" in found else _unique([*found, "loopback"])
+
+
+def _nothing_beyond(note: Collector, model: Mapping[str, Any]) -> None:
+    """A host that takes no mail from others has none to relay, and nobody to relay it for who cannot reach it."""
+    service = model["service"]
+    if service != "mx" and model["relay"]:
+        note.add(NAMES.relay, model["relay"], f"an empty dictionary with {NAMES.service}: {service}")
+    if service == "send_only" and model["trusted"]:
+        note.add(NAMES.trusted, model["trusted"], f"an empty list with {NAMES.service}: send_only")
 
 
 def _notices(note: Collector, value: Any) -> list[str]:

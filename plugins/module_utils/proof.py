@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
-from .verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, add_up, weigh
+from .verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check, add_up, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 BARE = "(no domain)"
+QUIET = (PASS, EXEMPT, SKIPPED)  # what nobody has to look at
+NO_OBJECTION = "Nothing speaks against mail for postmaster"
+EXEMPTION = "The host takes no mail from others, and is exempt (RFC 5321 section 4.5.1); "
 PROVEN = ("mailbox", "file", "remote")
 
 
@@ -118,6 +121,18 @@ def accepts(place: Place, checks: Iterable[Mapping[str, Any]], limits: Sequence[
     return {"verdict": add_up(weights), "checks": mine}
 
 
+def unheard(places: Iterable[Place]) -> list[dict[str, Any]]:
+    """The checks of a server that listens to its own host alone: it serves nobody who could ask it for postmaster."""
+    message = "the server listens on loopback alone, and takes mail from no other host"
+    rows = {"bare": "A2", "literal": "A12"}
+    return [
+        Check(
+            rows.get(place.kind, "A1"), EXEMPT, place.address("postmaster"), "connect", 0, "", message, "", place.domain
+        ).as_dict()
+        for place in places
+    ]
+
+
 def own_view(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What a host sees of an MTA that relays for its own host: it cannot tell that MTA from an open relay (row N1)."""
     message = "the MTA relays for its own host: only another host can tell whether it does so for strangers"
@@ -213,6 +228,8 @@ def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict
     """One domain's verdict and evidence; a layer that was not asked for is ``skipped``."""
     parts = {layer: dict(layers.get(layer, {"verdict": SKIPPED})) for layer in (RESOLVES, ACCEPTS, LANDS)}
     verdict = add_up(part["verdict"] for part in parts.values())
+    if verdict == PASS and parts[ACCEPTS]["verdict"] == EXEMPT:
+        verdict = EXEMPT
     return {"domain": place.name, "kind": place.kind, "verdict": verdict, **parts}
 
 
@@ -224,13 +241,13 @@ def findings(domains: Iterable[Mapping[str, Any]]) -> list[str]:
             for problem in expansion["problems"]:
                 lines.setdefault(_finding(problem["id"], problem["verdict"], expansion["address"], problem))
         for check in domain["accepts"].get("checks", []):
-            if check["verdict"] not in (PASS, SKIPPED):
+            if check["verdict"] not in QUIET:
                 words = dict(check, where="{} -> {} {}".format(check["command"], check["code"] or "", check["text"]))
                 if check["limit"]:
                     words["remedy"] = "nothing on this host can: " + check["limit"]
                 lines.setdefault(_finding(check["id"], check["verdict"], check["address"], words))
         for message in domain["lands"].get("messages", []):
-            if message["verdict"] not in (PASS, SKIPPED):
+            if message["verdict"] not in QUIET:
                 lines.setdefault(_finding("D1", message["verdict"], message["recipient"], message))
     return list(lines)
 
@@ -250,12 +267,16 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
     notes = [] if stranger or ACCEPTS in unseen else ["seen from the host itself, which is not a stranger's view"]
     notes += [f"not looked at: {', '.join(unseen)}"] if unseen else []
     view = f" ({'; '.join(notes)})" if notes else ""
-    passed = [domain["domain"] for domain in domains if domain["verdict"] in (PASS, WARN)]
-    rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, WARN)]
+    fine = [domain for domain in domains if domain["verdict"] in (PASS, WARN, EXEMPT)]
+    rest = [domain["domain"] for domain in domains if domain not in fine]
     if not rest:
-        claim = "Nothing speaks against mail for postmaster" if unseen else "Mail for postmaster reaches a person"
-        noted = ", with something to look at" if verdict != PASS else ""
-        return f"{claim} at all of {', '.join(passed)}{noted}{view}."
+        passed = ", ".join(domain["domain"] for domain in fine)
+        noted = ", with something to look at" if verdict == WARN else ""
+        landed = any(domain[LANDS]["verdict"] in (PASS, WARN) for domain in domains)
+        claim = "Mail for postmaster reaches a person" if landed and not unseen else NO_OBJECTION
+        if all(domain[ACCEPTS]["verdict"] == EXEMPT for domain in domains):
+            claim = EXEMPTION + claim.replace("Mail", "its own mail").replace("Nothing", "nothing")
+        return f"{claim} at all of {passed}{noted}{view}."
     first = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), "")
     found = f"; first of what was found: {first}" if first else "."
     return f"Mail for postmaster is not proven at {', '.join(rest)}{view}{found}"

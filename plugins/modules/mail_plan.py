@@ -28,6 +28,13 @@ options:
     description: The host's own name, with its domain.
     type: str
     required: true
+  mta_service:
+    description:
+      - V(mx) takes mail from anywhere, V(send_only) listens on loopback alone, and V(closed) tells everybody but
+        loopback and O(mta_trusted_networks) that it takes no mail (RFC 5321 section 3.1, RFC 7504).
+    type: str
+    choices: [mx, send_only, closed]
+    default: mx
   mta_domains:
     description: Domains whose local parts are accounts or aliases of this host.
     type: list
@@ -133,6 +140,9 @@ plan:
   returned: success
   type: dict
   contains:
+    service:
+      description: What the host does for others.
+      type: str
     hostname:
       description: The host's own name.
       type: str

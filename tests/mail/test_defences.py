@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 from test_mail import ACCEPTED
 
@@ -46,6 +48,13 @@ def test_each_defence_keeps_out_mail_for_others_and_for_them_alone(lab, offence)
     assert postmaster[0] == 250, postmaster
     assert bob[0] // 100 == (5 if up else 2), bob
     assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 0 if up else 1]
+
+
+def test_a10_mail_for_postmaster_from_a_sender_whom_nobody_has_seen_lands_at_once(lab):
+    ((token, code, text),) = lab.send([("EHLO", secrets.token_hex(6) + "@{F}", "postmaster@{L}")])
+    lab.settle(lab.name)
+    assert code == 250, text
+    assert lab.count(lab.name, "alice", token) == 1
 
 
 def test_a_good_client_reaches_everybody(lab):

@@ -35,6 +35,9 @@ class Sendmail:
     name = "sendmail"
     signs = Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail"))
     limits: tuple[Limit, ...] = (
+        Limit(
+            "E1", "^connect", "220", "Sendmail greets everybody with 220 whom no milter refuses; let it be send_only"
+        ),
         Limit("A4", r'<".*\\', "550", "Sendmail does not take a backslash off inside of quotes (RFC 5321 4.1.2 does)"),
     )
     trusts_itself = True

@@ -22,6 +22,7 @@ from .transport import Limits, own_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .reply import Answer
     from .transport import Connection
 
 
@@ -86,22 +87,16 @@ def probe(
     caller = Caller(server, port, Limits.starting_now(options.timeout, options.deadline))
     connection, greeting = caller.first()
     own = (literal(connection.peer),) if connection else ()
-    helo = options.helo or own_name() or (literal(connection.own) if connection else "localhost")
-    extensions = caller.extensions(helo) if connection and greeting.positive else {}
-    target = Target(
+    target = replace(
+        _target(caller, connection, greeting, options),
         served=tuple(dict.fromkeys(served)),
         relayed=tuple(dict.fromkeys(relayed)),
         literals=tuple(dict.fromkeys((*own, *literals))),
         role_addresses=tuple(dict.fromkeys(role_addresses)),
-        name=_name(connection),
-        extensions=extensions,
-        foreign_domain=options.foreign_domain,
-        helo=helo,
-        sender=f"postmaster@{helo}" if options.sender is None else options.sender,
     )
     transactions = plan(target, "nosuch-" + secrets.token_hex(6))
     if connection and greeting.code in CLOSED:
-        command = f"EHLO {helo}"
+        command = f"EHLO {target.helo}"
         checks = closed(transactions, greeting, command, connection.command(command))
         connection.quit()
         return ServerResult(server, port, checks, exempt=True, transcript=caller.transcript)
@@ -109,10 +104,38 @@ def probe(
     early = letters(transactions, [], "one", options.send_places) if options.send else []
     early.sort(key=lambda letter: letter[1].domain not in relayed)
     messages = send(caller, target, early, options.retries, options.sent)
-    checks = verdicts(transactions, ask(caller, helo, transactions, options.retries)) + not_offered(target)
+    checks = verdicts(transactions, ask(caller, target.helo, transactions, options.retries)) + not_offered(target)
     forms = letters(transactions, checks, options.send_forms, ()) if options.send else []
     messages += send(caller, target, [form for form in forms if form not in early], options.retries, options.sent)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
+
+
+def hand_in(server: str, port: int, served: Sequence[str], options: Options) -> list[Message]:
+    """Send one token message to each place and ask nothing, as a program on the host does that has mail to send.
+
+    None where the server takes no mail from here either.
+    """
+    caller = Caller(server, port, Limits.starting_now(options.timeout, options.deadline))
+    connection, greeting = caller.first()
+    if not connection or not greeting.positive:
+        if connection:
+            connection.quit()
+        return []
+    target = replace(_target(caller, connection, greeting, options), served=tuple(served))
+    wanted = letters(plan(target, ""), [], "one", PLACES)
+    return send(caller, target, wanted, options.retries, options.sent)
+
+
+def _target(caller: Caller, connection: Connection | None, greeting: Answer, options: Options) -> Target:
+    """How the server introduces itself, and the probe itself to the server."""
+    helo = options.helo or own_name() or (literal(connection.own) if connection else "localhost")
+    return Target(
+        name=_name(connection),
+        extensions=caller.extensions(helo) if connection and greeting.positive else {},
+        foreign_domain=options.foreign_domain,
+        helo=helo,
+        sender=f"postmaster@{helo}" if options.sender is None else options.sender,
+    )
 
 
 def _name(connection: Connection | None) -> str:

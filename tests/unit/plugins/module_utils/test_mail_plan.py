@@ -33,6 +33,8 @@ def model(**changes):
         ("mta_hostname", "mx1", "two labels"),
         ("mta_hostname", "", "two labels"),
         ("mta_hostname", None, "two labels"),
+        ("mta_service", "mta", "mx, send_only, closed"),
+        ("mta_service", ["mx"], "mx, send_only, closed"),
         ("mta_domains", "example.org", "a list"),
         ("mta_domains", ["example..org"], "two labels"),
         ("mta_domains", ["exa mple.org"], "two labels"),
@@ -181,6 +183,7 @@ VALUES = st.recursive(
 
 
 VARIABLES = [
+    "mta_service",
     "mta_hostname",
     "mta_domains",
     "mta_virtual_domains",
@@ -219,3 +222,37 @@ def test_any_value_gives_a_model_without_control_characters_or_a_clear_refusal(v
 def test_a_network_is_known_by_the_texts_that_its_addresses_begin_with(network, labels):
     plan = model(mta_trusted_networks=[network])
     assert list(plan["labels"].values()) == ([labels] if labels else [])
+
+
+@pytest.mark.parametrize(
+    ("service", "given", "listen"),
+    [
+        ("mx", ["all"], ["all"]),
+        ("mx", ["192.0.2.1"], ["192.0.2.1"]),
+        ("send_only", ["all"], ["loopback"]),
+        ("send_only", ["loopback"], ["loopback"]),
+        ("closed", ["all"], ["all"]),
+        ("closed", ["192.0.2.1"], ["192.0.2.1", "loopback"]),
+    ],
+)
+def test_whoever_else_is_heard_the_programs_of_the_host_are(service, given, listen):
+    made = model(mta_service=service, mta_listen=given)
+    assert (made["service"], made["listen"]) == (service, listen)
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "value", "allowed"),
+    [
+        ("send_only", "mta_listen", ["192.0.2.1"], "all or loopback"),
+        ("send_only", "mta_trusted_networks", ["192.0.2.0/24"], "an empty list"),
+        ("send_only", "mta_relay_domains", {"example.com": "192.0.2.9"}, "an empty dictionary"),
+        ("closed", "mta_relay_domains", {"example.com": "192.0.2.9"}, "an empty dictionary"),
+        ("closed", "mta_listen", ["loopback"], "addresses of this host"),
+    ],
+)
+def test_a_host_that_takes_no_mail_is_given_nothing_that_wants_some(service, variable, value, allowed):
+    with pytest.raises(BadInputError) as caught:
+        model(**{"mta_service": service, variable: value})
+    assert len(caught.value.errors) == 1
+    assert variable in str(caught.value)
+    assert allowed in str(caught.value)

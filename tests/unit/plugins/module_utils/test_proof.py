@@ -172,8 +172,35 @@ def test_the_summary_names_the_first_thing_to_mend():
         (False, {"resolves": "pass", "accepts": "pass", "lands": "pass"}, "which is not a stranger's view)."),
         (True, {"resolves": "pass"}, "Nothing speaks against mail for postmaster at all of example.org (not looked at"),
         (True, {"resolves": "warn", "accepts": "pass", "lands": "pass"}, "with something to look at"),
+        (
+            True,
+            {"resolves": "pass", "accepts": "exempt", "lands": "pass"},
+            "its own mail for postmaster reaches a person",
+        ),
+        (
+            True,
+            {"resolves": "pass", "accepts": "exempt", "lands": "exempt"},
+            "nothing speaks against mail for postmaster",
+        ),
+        (True, {"resolves": "fail", "accepts": "exempt", "lands": "exempt"}, "is not proven at example.org"),
     ],
 )
 def test_the_summary_claims_no_more_than_was_looked_at(stranger, verdicts, said):
     domains = domains_with(**verdicts)
     assert said in proof.summary(domains[0]["verdict"], domains, stranger)
+
+
+@pytest.mark.parametrize(
+    ("resolved", "landed", "whole"),
+    [("pass", "pass", "exempt"), ("pass", "fail", "fail"), ("warn", "pass", "warn"), ("fail", "exempt", "fail")],
+)
+def test_a_host_that_takes_no_mail_is_exempt_unless_its_own_is_lost(resolved, landed, whole):
+    (domain,) = domains_with(resolves=resolved, accepts="exempt", lands=landed)
+    assert domain["verdict"] == whole
+
+
+def test_a_server_that_nobody_else_can_ask_is_exempt_at_each_place():
+    places = [ORG, Place("[192.0.2.1]", "literal"), Place(proof.BARE, "bare")]
+    checks = proof.unheard(places)
+    assert [check["id"] for check in checks] == ["A1", "A12", "A2"]
+    assert [proof.accepts(place, checks)["verdict"] for place in places] == ["exempt"] * 3

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import ACCEPTS, EVERY_RUN, REQUIREMENTS
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import Options, probe, probe_each
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import Options, hand_in, probe, probe_each
 from mail_servers import RELAYED, SERVED, Mail, Script, Server
 
 
@@ -205,6 +205,21 @@ def test_a_server_that_is_closed_by_the_rules_is_exempt(serve, server):
     assert {check.verdict for check in result.checks} == {"exempt"}
     assert {check.domain for check in result.checks} == {"", *SERVED, *RELAYED, "[127.0.0.1]"}
     assert not result.messages
+
+
+def test_what_a_program_hands_in_goes_to_each_place_and_nothing_is_asked(serve):
+    mail, port = start(serve, Server, Mail)
+    messages = hand_in("127.0.0.1", port, SERVED, Options())
+    assert [(message.recipient, message.code) for message in messages] == [
+        *((f"postmaster@{domain}", 250) for domain in SERVED),
+        ("Postmaster", 250),
+    ]
+    assert Counter(mail.commands)["RCPT"] == len(messages)
+
+
+def test_a_server_that_is_closed_to_its_own_host_too_is_handed_nothing(serve):
+    _mail, port = start(serve, Shut)
+    assert hand_in("127.0.0.1", port, SERVED, Options()) == []
 
 
 def test_a_closed_server_that_answers_something_else_than_503_is_warned(serve):
