@@ -55,6 +55,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("A12", ACCEPTS, "RFC 1123 5.2.17", MUST, "postmaster at the address literal is accepted"),
         Requirement("A13", ACCEPTS, "RFC 5233", POLICY, "postmaster with a +tag is accepted", shown=TESTS),
         Requirement("A14", ACCEPTS, "RFC 3207 4", MUST, "port 25 asks for neither STARTTLS nor EHLO"),
+        Requirement("A15", ACCEPTS, "RFC 6409 4.3", MUST, "the submission service takes no mail without AUTH"),
         Requirement("A16", ACCEPTS, "RFC 5321 3.5", SHOULD, "VRFY postmaster is answered"),
         Requirement("A17", ACCEPTS, "RFC 6531 3.2", MUST, "with SMTPUTF8, where it is offered, postmaster is accepted"),
         Requirement("B5", ACCEPTS, "RFC 3461 9.3", MUST, "postmaster at the Reporting-MTA of its DSNs is accepted"),
@@ -89,6 +90,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("B3", BOUNCES, "RFC 3461 5.2", SHOULD, "postmaster is told of mail that nobody gets", shown=TESTS),
         Requirement(
             "B4", BOUNCES, "RFC 3461 4.3", POLICY, "RET=HDRS, and what postmaster is told: no body", shown=TESTS
+        ),
+        Requirement(
+            "E2", BOUNCES, "RFC 7505 4.1", SHOULD, "mail for a domain with a null MX comes back at once", shown=TESTS
         ),
         Requirement("B6", BOUNCES, "RFC 5321 6.2", POLICY, "an unknown user is refused, not bounced", shown=TESTS),
     )

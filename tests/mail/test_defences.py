@@ -10,34 +10,46 @@ import secrets
 import pytest
 from test_mail import ACCEPTED
 
-BAD_HELO, BAD_SENDER = "unqualified", "sender@nosuch.invalid"
+BAD_HELO = "unqualified"
+# Of a domain that does not exist, of one that takes no mail, and of one that nobody may send mail for.
+BAD_SENDERS = ["sender@nosuch.invalid", "sender@nullmx.test", "sender@spf.test"]
 
 # Defence, client, HELO (empty: its own name), envelope sender
 OFFENCES = [
     ("blocklists", "listed", "", "{far}"),
     ("helo", "stranger", BAD_HELO, "{far}"),
-    ("sender", "stranger", "", BAD_SENDER),
+    ("sender", "stranger", "", "sender@nosuch.invalid"),
+    ("null mx", "stranger", "", "sender@nullmx.test"),
 ]
 FORMS = [(row, recipient) for row, greeting, _sender, recipient in ACCEPTED if (row, greeting) != ("A14", "HELO")]
 
 
 @pytest.fixture(scope="module")
 def worst(lab):
-    """Each form of the role addresses from a listed client with a bad HELO and a sender that does not exist."""
-    sent = lab.send([("EHLO", BAD_SENDER, recipient) for _row, recipient in FORMS], client="listed", helo=BAD_HELO)
+    """Each form of the role addresses, and another user, from a listed client with a bad HELO and each bad sender."""
+    mails = [(sender, recipient) for sender in BAD_SENDERS for recipient in (*(form[1] for form in FORMS), "bob@{L}")]
+    sent = lab.send([("EHLO", *mail) for mail in mails], client="listed", helo=BAD_HELO)
     lab.settle(lab.name)
-    return dict(zip(FORMS, sent, strict=True))
+    return dict(zip(mails, sent, strict=True))
 
 
+@pytest.mark.parametrize("sender", BAD_SENDERS)
 @pytest.mark.parametrize("form", dict.fromkeys(FORMS), ids=lambda form: f"{form[0]} {form[1]}")
-def test_a8_a9_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form):
-    token, code, text = worst[form]
+def test_a8_a9_mail_for_postmaster_lands_from_the_worst_client(lab, worst, form, sender):
+    token, code, text = worst[sender, form[1]]
     refusal = lab.facts["lab_refuses"].get(form[1])
     assert f"{code} {text}".startswith(refusal or "250"), text
     assert lab.count(lab.name, "alice", token) == (0 if refusal else 1)
 
 
-@pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: offence[0])
+@pytest.mark.parametrize("sender", BAD_SENDERS)
+def test_from_the_worst_client_the_same_mail_for_another_user_does_not(lab, worst, sender):
+    token, code, text = worst[sender, "bob@{L}"]
+    assert code // 100 == 5, text
+    assert lab.count(lab.name, "bob", token) == 0
+
+
+@pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: f"{offence[0]} {offence[3]}")
 def test_each_defence_keeps_out_mail_for_others_and_for_them_alone(lab, offence):
     name, client, helo, sender = offence
     ((token, (bob, postmaster)),) = lab.deliver(

@@ -69,6 +69,17 @@ def test_what_is_not_ours_is_refused(sent, row, recipient):
     assert 500 <= code < 600, text
 
 
+def test_a11_a_message_of_64_kib_lands_whole(lab):
+    """RFC 5321 section 4.5.3.1.7."""
+    line = "x" * 78 + "\n"
+    filler = line * (65536 // len(line) + 1)
+    ((token, ((code, text),)),) = lab.deliver([("EHLO", "{far}", ["postmaster@{L}"])], headers="\n" + filler)
+    lab.settle(lab.name)
+    assert code == 250, text
+    (message,) = lab.messages(lab.name, "alice", token)
+    assert filler in message.get_payload()
+
+
 def test_postmaster_at_a_relayed_domain_is_the_primary_s(lab, sent):
     token, code, text = sent[("relay", "EHLO", "{far}", "postmaster@{R}")]
     assert code == 250, text

@@ -52,6 +52,7 @@ class OpenSMTPD:
         Limit(
             "D5", "^STARTTLS", "503 ", "OpenSMTPD 6.8 (Debian 12) completes no TLS handshake, so that it offers none"
         ),
+        Limit("E2", "mail for a null MX", "No MX found for domain", "OpenSMTPD 6.8 (Debian 12) tries for days"),
     )
 
     def __init__(self, host: Host) -> None:

@@ -67,6 +67,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
     "A11": ("{command} is answered with {code}", "take 100 recipients; refuse with 552 what is larger than SIZE says"),
     "A12": ("mail for postmaster at the address literal is refused", "count {domain} among the local domains"),
     "A14": ("port 25 demands STARTTLS or EHLO", "offer STARTTLS on port 25 without demanding it; take HELO"),
+    "A15": (
+        "{address} is taken without AUTH by the submission service",
+        "demand AUTH there for all mail but postmaster's (RFC 6409 section 4.3)",
+    ),
     "A16": ("VRFY postmaster is refused", "answer VRFY with 252 where it shall tell nothing"),
     "A17": (
         "SMTPUTF8 is offered, and {address} refused with it",
@@ -92,7 +96,8 @@ REMEDIES = {530: "do not demand STARTTLS or AUTH on port 25 (RFC 3207 section 4)
 class Target:
     """What is known of a server: the domains that it serves and those that it relays, its own address literals in
     brackets, the role addresses besides postmaster, its own name and what it offers after EHLO; and how the probe
-    introduces itself, with a ``bad_sender`` whose domain does not exist."""
+    introduces itself, with a ``bad_sender`` whose domain does not exist. ``limits``: whether to ask how much it takes,
+    which is the same at each address of one server."""
 
     served: tuple[str, ...] = ()
     relayed: tuple[str, ...] = ()
@@ -104,6 +109,7 @@ class Target:
     helo: str = "localhost"
     sender: str = "postmaster@localhost"
     bad_sender: str = "probe@nonexistent.invalid"
+    limits: bool = True
 
 
 @dataclass(frozen=True)
@@ -186,8 +192,7 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
         Transaction((Step("A16", "VRFY postmaster", "postmaster"),), None),
         *own_senders,
         *_transactions(bad_sender, target.bad_sender),
-        *_limits(target, homes[0]),
-        *_too_large(target),
+        *(_limits(target, homes[0]) if target.limits else ()),
         *_transactions(_negatives(target, nonce), target.sender),
         Transaction((rcpt("A14", homes[0].address, "", "plain", homes[0]),), target.sender, "HELO"),
     ]
@@ -301,7 +306,7 @@ def _first(checks: Sequence[Check], like: Check) -> Check:
 
 
 def _limits(target: Target, home: Step) -> list[Transaction]:
-    """Rows A11 and A17: as many recipients as every server takes, and SMTPUTF8 where it is offered."""
+    """Rows A11 and A17: what every server takes, what it says that it does not, and SMTPUTF8 where it is offered."""
     local, _at, domain = home.address.partition("@")
     places = range(len(local))
     spellings = (
@@ -313,7 +318,7 @@ def _limits(target: Target, home: Step) -> list[Transaction]:
     if "SMTPUTF8" in target.extensions:
         utf8 = rcpt("A17", home.address, home.domain, "accept", home)
         found.append(Transaction((utf8,), target.sender, parameters=" SMTPUTF8"))
-    return found
+    return [*found, *_too_large(target)]
 
 
 def _too_large(target: Target) -> list[Transaction]:

@@ -17,6 +17,7 @@ from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, not_off
 from .names import domain, host, literal, local_part, mailbox
 from .names import server as parse_server
 from .sending import Message, send
+from .submission import ask_submission
 from .transport import Limits, own_name
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from .transport import Connection
 
 
+SUBMISSION_TIMEOUT = 3.0  # seconds: many a firewall lets nobody through to a port that nothing listens on
+
+
 @dataclass(frozen=True)
 class Options:
     """How to probe. ``timeout`` and ``deadline`` in seconds: for each reply, and for the whole server.
 
     An empty ``helo`` stands for this host's own name; a ``sender`` of None for postmaster there. ``sent`` is called
-    with every token message that the server took, before the next one is sent.
+    with every token message that the server took, before the next one is sent. ``limits`` is that of the ``Target``;
+    ``submission`` is the port of that service (0: it is not asked).
     """
 
     helo: str = ""
@@ -43,6 +48,8 @@ class Options:
     timeout: float = 15.0
     deadline: float = 120.0
     retries: int = 1
+    limits: bool = True
+    submission: int = 587
     sent: Callable[[Message], None] | None = None
 
 
@@ -105,6 +112,13 @@ def probe(
     early.sort(key=lambda letter: letter[1].domain not in relayed)
     messages = send(caller, target, early, options.retries, options.sent)
     checks = verdicts(transactions, ask(caller, target.helo, transactions, options.retries)) + not_offered(target)
+    if options.submission and connection:
+        others = [f"probe@{target.foreign_domain}"]
+        others += (f"{role}@{name}" for name in target.served[:1] for role in target.role_addresses[:1])
+        limits = Limits.starting_now(SUBMISSION_TIMEOUT, options.timeout)
+        checks.append(
+            ask_submission(connection.peer, options.submission, limits, target.helo, others, caller.transcript)
+        )
     forms = letters(transactions, checks, options.send_forms, ()) if options.send else []
     messages += send(caller, target, [form for form in forms if form not in early], options.retries, options.sent)
     return ServerResult(server, port, checks, messages=messages, transcript=caller.transcript)
@@ -133,6 +147,7 @@ def _target(caller: Caller, connection: Connection | None, greeting: Answer, opt
         name=_name(connection),
         extensions=caller.extensions(helo) if connection and greeting.positive else {},
         foreign_domain=options.foreign_domain,
+        limits=options.limits,
         helo=helo,
         sender=f"postmaster@{helo}" if options.sender is None else options.sender,
     )
@@ -157,12 +172,14 @@ def probe_each(
 ) -> list[ServerResult]:
     """Probe the addresses of one mail host.
 
-    Each place gets one token message, through the first address that takes it; an address literal, through its own.
+    Each place gets one token message, through the first address that takes it; an address literal, through its own. The
+    limits are asked for at the first address that answers.
     """
     results: list[ServerResult] = []
     for name, port in servers:
         taken = any(200 <= message.code < 300 for result in results for message in result.messages)
-        rest = replace(options, send_places=LITERALS) if taken else options
+        answered = any(check.id == "A11" and check.code for result in results for check in result.checks)
+        rest = replace(options, send_places=LITERALS if taken else options.send_places, limits=not answered)
         results.append(probe(name, port, served, relayed, literals, role_addresses, rest))
     return results
 

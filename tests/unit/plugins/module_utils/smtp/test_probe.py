@@ -15,7 +15,7 @@ from mail_servers import RELAYED, SERVED, Mail, Script, Server
 
 
 def ask(port, served=SERVED, relayed=RELAYED, **options):
-    settings = {"helo": "stranger.example", "timeout": 2.0, **options}
+    settings = {"helo": "stranger.example", "timeout": 2.0, "submission": 0, **options}
     return probe("127.0.0.1", port, served, relayed, options=Options(**settings))
 
 
@@ -170,7 +170,32 @@ def test_a_server_that_breaks_one_requirement_fails_that_check_and_no_other(serv
 
 def test_every_row_that_is_asked_has_a_mutant():
     rows = {row.id for row in REQUIREMENTS.values() if (row.layer, row.shown) == (ACCEPTS, EVERY_RUN)}
-    assert rows | {"R11"} == {row for row, _mutant in MUTANTS}
+    assert rows | {"R11"} == {row for row, _mutant in MUTANTS} | {"A15"}
+
+
+SUBMISSION = [
+    ("pass", no_sender(lambda _sender: True, "530 5.7.0 Authentication required")),
+    ("pass", refusing(lambda address, *_: not address.lower().startswith("postmaster"), "530 5.7.0 Authenticate")),
+    ("fail", (Server, Mail)),
+    ("fail", accepting(lambda address: address.endswith("@foreign.invalid"))),
+    ("inconclusive", no_sender(lambda _sender: True, "451 4.3.0 Later")),
+    ("inconclusive", (type("Hangup", (Script,), {"greeting": None}),)),
+]
+
+
+@pytest.mark.parametrize(("verdict", "service"), SUBMISSION)
+def test_a_submission_service_takes_nothing_without_auth_but_mail_for_postmaster(serve, verdict, service):
+    _mail, port = start(serve, Server, Mail)
+    _mail, submission = start(serve, *service)
+    (check,) = of(ask(port, submission=submission), "A15")
+    assert check.verdict == verdict, check
+
+
+def test_where_nobody_listens_there_is_no_submission_service(serve):
+    _mail, port = start(serve, Server, Mail)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    assert [check.verdict for check in of(ask(port, submission=nobody), "A15")] == ["skipped"]
 
 
 # A backup MX need not know the recipients; SMTPUTF8 is not offered.
@@ -497,3 +522,13 @@ def test_each_place_gets_one_message_whatever_the_number_of_addresses(serve):
     literal = "postmaster@[127.0.0.1]"
     assert sent == [["postmaster@example.org", "postmaster@example.net", "Postmaster", literal], [literal]]
     assert len(mail.messages) == 5
+
+
+def test_how_much_a_host_takes_is_asked_at_the_first_of_its_addresses_that_answers(serve):
+    _mail, port = start(serve, Server, Mail)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    results = probe_each(
+        [("127.0.0.1", nobody), *[("127.0.0.1", port)] * 2], SERVED, (), (), ("abuse",), Options(submission=0)
+    )
+    assert [{check.verdict for check in of(result, "A11")} for result in results] == [{"inconclusive"}, {"pass"}, set()]
