@@ -29,12 +29,13 @@ HEAD = """\
 Every row of [the catalogue](catalogue.md) on every MTA and release, as `make conformance` found it on hosts that this
 collection configured: by the proof from another host, and by the tests that read the mailboxes. *fail, upstream*: no
 setting of the MTA mends it (see the end of the catalogue for the reason). *skipped*: there was nothing to ask, as where
-an extension is not offered. *not measured*: not in this run.
+an extension is not offered. The rows R1 to R12 pass where the walk found nothing against them; that each can fail is
+shown by a broken state of the host in another scenario. *not measured*: not in this run.
 """
 
 
-def verdicts(result: dict[str, Any], outcomes: dict[str, list[str]]) -> dict[str, str]:
-    """The verdict of each row on one host, from its proof and from the tests."""
+def verdicts(result: dict[str, Any], outcomes: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The verdict of each row on one host, from its proof and from the tests, which are by row and name."""
     found: dict[str, list[str]] = {row.id: [PASS] for row in REQUIREMENTS.values() if row.layer == RESOLVES}
     for domain in result["domains"]:
         problems = [problem for item in domain["resolves"]["addresses"] for problem in item["problems"]]
@@ -42,7 +43,8 @@ def verdicts(result: dict[str, Any], outcomes: dict[str, list[str]]) -> dict[str
             found.setdefault(item["id"], []).append(UPSTREAM if item.get("limit") else item["verdict"])
     cannot = {limit.id for limit in ADAPTERS[result["mta"]].limits}
     for row, shown in outcomes.items():
-        found.setdefault(row, []).extend(UPSTREAM if word == FAIL and row in cannot else word for word in shown)
+        words = shown.values()
+        found.setdefault(row, []).extend(UPSTREAM if word == FAIL and row in cannot else word for word in words)
     return {row: _one(words) for row, words in found.items()}
 
 
@@ -51,7 +53,7 @@ def _one(words: list[str]) -> str:
     return UPSTREAM if UPSTREAM in words and rest != FAIL else rest
 
 
-def page(measured: dict[tuple[str, str], tuple[dict[str, Any], dict[str, list[str]]]]) -> str:
+def page(measured: dict[tuple[str, str], tuple[dict[str, Any], dict[str, dict[str, str]]]]) -> str:
     """The page, as Markdown; ``measured`` is by MTA and release."""
     names = ["{} {}".format(mta, measured[mta, release][0]["version"]) for mta, release in HOSTS]
     heads = [f"{name}, Debian {RELEASES[release]}" for name, (_mta, release) in zip(names, HOSTS)]
@@ -63,7 +65,7 @@ def page(measured: dict[tuple[str, str], tuple[dict[str, Any], dict[str, list[st
     return HEAD + "\n" + "\n".join(lines) + "\n"
 
 
-def read() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, list[str]]]]:
+def read() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, dict[str, str]]]]:
     """What the last run left."""
 
     def load(path: pathlib.Path) -> Any:

@@ -90,8 +90,9 @@ class Lab:
             "F": self.helo,
             "far": "sender@" + self.helo,
             "ipv4": addresses[0],
+            # where the machine has no IPv6, the other one once more; so with the literal
+            "ipv6": next((address for address in addresses if ":" in address), addresses[0]),
             "literal": f"[{addresses[0]}]",
-            # where the machine has no IPv6, the same literal once more
             "literal6": next((f"[IPv6:{address}]" for address in addresses if ":" in address), f"[{addresses[0]}]"),
         }
 
@@ -216,8 +217,8 @@ def pytest_runtest_makereport(item):
     for row in rows if report.when == "call" and "lab" in item.funcargs else []:
         lab = item.funcargs["lab"]
         kept = report.passed and lab.can(row)
-        verdicts = item.config.outcomes.setdefault(lab.name, {}).setdefault(row, [])
-        verdicts.append("pass" if kept else "fail")
+        verdicts = item.config.outcomes.setdefault(lab.name, {}).setdefault(row, {})
+        verdicts[item.nodeid] = "pass" if kept else "fail"
     return report
 
 
@@ -227,7 +228,8 @@ def pytest_sessionfinish(session):
         path = ROOT / ".build" / "conformance" / "tests" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         before = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**before, **outcomes}, indent=1))
+        rows = {row: {**before.get(row, {}), **outcomes.get(row, {})} for row in (*before, *outcomes)}
+        path.write_text(json.dumps(rows, indent=1))
 
 
 @pytest.fixture(scope="module")

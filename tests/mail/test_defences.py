@@ -14,12 +14,13 @@ BAD_HELO = "unqualified"
 # Of a domain that does not exist, of one that takes no mail, and of one that nobody may send mail for.
 BAD_SENDERS = ["sender@nosuch.invalid", "sender@nullmx.test", "sender@spf.test"]
 
-# Defence, client, HELO (empty: its own name), envelope sender
+# Defence, client, by which address of the server, HELO (empty: its own name), envelope sender
 OFFENCES = [
-    ("blocklists", "listed", "", "{far}"),
-    ("helo", "stranger", BAD_HELO, "{far}"),
-    ("sender", "stranger", "", "sender@nosuch.invalid"),
-    ("null mx", "stranger", "", "sender@nullmx.test"),
+    ("blocklists", "listed", "ipv4", "", "{far}"),
+    ("blocklists over IPv6", "listed", "ipv6", "", "{far}"),
+    ("helo", "stranger", "ipv4", BAD_HELO, "{far}"),
+    ("sender", "stranger", "ipv4", "", "sender@nosuch.invalid"),
+    ("null mx", "stranger", "ipv4", "", "sender@nullmx.test"),
 ]
 FORMS = [(row, recipient) for row, greeting, _sender, recipient in ACCEPTED if (row, greeting) != ("A14", "HELO")]
 
@@ -49,14 +50,15 @@ def test_from_the_worst_client_the_same_mail_for_another_user_does_not(lab, wors
     assert lab.count(lab.name, "bob", token) == 0
 
 
-@pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: f"{offence[0]} {offence[3]}")
+@pytest.mark.parametrize("offence", OFFENCES, ids=lambda offence: offence[0])
 def test_each_defence_keeps_out_mail_for_others_and_for_them_alone(lab, offence):
-    name, client, helo, sender = offence
+    name, client, address, helo, sender = offence
+    server = lab.names[address]
     ((token, (bob, postmaster)),) = lab.deliver(
-        [("EHLO", sender, ["bob@{L}", "postmaster@{L}"])], client=client, helo=helo
+        [("EHLO", sender, ["bob@{L}", "postmaster@{L}"])], client=client, helo=helo, server=server
     )
     lab.settle(lab.name)
-    up = name in lab.facts["lab_defences"]
+    up = (name if ":" in server else name.partition(" over ")[0]) in lab.facts["lab_defences"]
     assert postmaster[0] == 250, postmaster
     assert bob[0] // 100 == (5 if up else 2), bob
     assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 0 if up else 1]
@@ -76,8 +78,10 @@ def test_a_good_client_reaches_everybody(lab):
     assert lab.count(lab.name, "bob", token) == 1
 
 
+@pytest.mark.parametrize("address", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("recipient", ["postmaster", "postmaster@{L}", "bob@{L}"])
-def test_a_blocked_client_is_told_why_and_until_when(lab, recipient):
-    ((_token, code, text),) = lab.send([("EHLO", "sender@" + lab.fqdn("blocked"), recipient)], client="blocked")
+def test_a_blocked_client_is_told_why_and_until_when(lab, recipient, address):
+    mail = ("EHLO", "sender@" + lab.fqdn("blocked"), recipient)
+    ((_token, code, text),) = lab.send([mail], client="blocked", server=lab.names[address])
     assert code == 554
     assert "blocked until 2999-12-31: floods" in text

@@ -48,7 +48,8 @@ def test_a_row_of_the_expansion_passes_where_it_was_not_found_broken():
     ],
 )
 def test_what_the_tests_show_counts(mta, outcomes, found):
-    assert verdicts(mta, {"B3": outcomes})["B3"] == found
+    named = {f"test {number}": verdict for number, verdict in enumerate(outcomes)}
+    assert verdicts(mta, {"B3": named})["B3"] == found
 
 
 def test_a_row_that_nothing_measured_has_no_verdict():
