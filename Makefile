@@ -2,7 +2,7 @@
 MTA ?= postfix
 RELEASE ?= trixie
 # those of the backends come first, for they look at hosts that have no MTA yet
-SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused service defences
+SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused service defences spam
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from .mistakes import Collector
 
 BLOCKLISTS = "mta_blocklists"
-SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks"}
+SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks", "spam": "mta_spam_filter"}
 GREYLIST = "mta_greylist"
 CLIENT_RATE = "mta_client_rate"
 MESSAGE_SIZE = "mta_message_size"
 BLOCKED_CLIENTS = "mta_postmaster_blocked_clients"
+
+ORDER = ("sender", "helo", "blocklists", "greylist", "spam")  # what judges a whole message comes last
 
 LOWEST_RATE = 100  # messages a minute: the proof itself comes near to half of that
 SMALLEST = 65536  # octets: RFC 5321 section 4.5.3.1.7
@@ -35,7 +37,7 @@ REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}$")
 
 
 def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> dict[str, Any]:
-    """``on`` (sender, helo, blocklists, greylist: those that are up), ``blocklists`` (their DNS zones), ``greylist``
+    """``on`` (those of ``ORDER`` that are up), ``blocklists`` (their DNS zones), ``greylist``
     (seconds), ``client_rate`` (messages a minute, 0: any), ``message_size`` (octets), and ``blocked_clients``:
     those that are blocked ``today``, each with ``client`` (a network), its ``labels``,
     ``reason`` and ``until`` (the last day)."""
@@ -45,8 +47,9 @@ def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> d
     clients = [_blocked(note, f"{BLOCKED_CLIENTS}[{index}]", item) for index, item in enumerate(blocked)]
     rate = variables.get(CLIENT_RATE, 0)
     greylist = _number(note, GREYLIST, variables.get(GREYLIST, 0), 0, 86400)
+    up = {**switches, "blocklists": zones, "greylist": greylist}
     return {
-        "on": [name for name, up in {**switches, "blocklists": zones, "greylist": greylist}.items() if up],
+        "on": [name for name in ORDER if up[name]],
         "blocklists": [note.domain(BLOCKLISTS, zone) for zone in zones],
         "greylist": greylist,
         "client_rate": rate and _number(note, CLIENT_RATE, rate, LOWEST_RATE, 100000),

@@ -79,6 +79,10 @@ options:
     description: Whether clients are refused whose name in HELO is neither fully qualified nor an address literal.
     type: bool
     default: false
+  mta_spam_filter:
+    description: Whether rspamd judges the contents of mail.
+    type: bool
+    default: false
   mta_greylist:
     description: For how many seconds mail from an unknown sender and client is put off. 0 for not at all.
     type: int

@@ -29,7 +29,7 @@ options:
     elements: str
     default: []
   packages:
-    description: Packages to look for.
+    description: Packages to look for. C(a | b) is one that there are two of, either of which will do.
     type: list
     elements: str
     default: []
@@ -170,7 +170,7 @@ system:
       type: str
       sample: Debian GNU/Linux 13 (trixie)
 packages_missing:
-  description: Those of O(packages) that are not installed.
+  description: Those of O(packages) that are not installed, the first where either would do.
   returned: always
   type: list
   elements: str

@@ -70,9 +70,12 @@ def _system(host: Host) -> dict[str, str]:
 
 
 def _missing(host: Host, packages: Sequence[str]) -> list[str]:
-    """The packages that are not installed."""
+    """The packages that are not installed; the first of alternatives where none of them is, nor is wanted by itself."""
     if not packages:
         return []
-    done = host.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages])
+    wanted = [names.split(" | ") for names in packages]
+    asked = [name for names in wanted for name in names]
+    done = host.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *asked])
     there = {name for name, status in (line.split() for line in done.out.splitlines()) if status == "installed"}
-    return [name for name in packages if name not in there]
+    alone = {names[0] for names in wanted if len(names) == 1}
+    return [names[0] for names in wanted if not there & set(names) and (len(names) == 1 or not alone & set(names))]

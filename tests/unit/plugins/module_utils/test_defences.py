@@ -38,6 +38,7 @@ def test_none_is_up_unless_it_is_asked_for():
     [
         ({"mta_blocklists": ["List.Example.org"]}, {"on": ["blocklists"], "blocklists": ["list.example.org"]}),
         ({"mta_sender_checks": True, "mta_helo_checks": True}, {"on": ["sender", "helo"]}),
+        ({"mta_spam_filter": True, "mta_greylist": 300}, {"on": ["greylist", "spam"], "greylist": 300}),
         ({"mta_greylist": 300}, {"on": ["greylist"], "greylist": 300}),
         ({"mta_client_rate": 100, "mta_message_size": 65536}, {"client_rate": 100, "message_size": 65536}),
     ],
@@ -64,6 +65,7 @@ def test_a_blocked_network_is_known_by_its_texts_too():
         ("mta_blocklists", ["list"], "two labels"),
         ("mta_sender_checks", "yes", "true or false"),
         ("mta_helo_checks", 1, "true or false"),
+        ("mta_spam_filter", "rspamd", "true or false"),
         ("mta_greylist", True, "a whole number from 0"),
         ("mta_greylist", -1, "a whole number from 0"),
         ("mta_client_rate", "100", "a whole number from 100"),

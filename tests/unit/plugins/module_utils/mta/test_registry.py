@@ -105,3 +105,18 @@ def test_a_package_is_there_only_if_it_is_installed(said, missing):
     host = FakeHost()
     host.answers["dpkg-query"] = Completed((), 1, said, "")
     assert describe(host, packages=["postfix", "exim4"])["packages_missing"] == missing
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "missing"),
+    [
+        ("", ["light | heavy"], ["light"]),
+        ("heavy installed\n", ["light | heavy"], []),
+        ("", ["light | heavy", "heavy"], ["heavy"]),
+        ("light installed\n", ["light | heavy", "heavy"], ["heavy"]),
+    ],
+)
+def test_of_alternatives_one_is_enough(said, wanted, missing):
+    host = FakeHost()
+    host.answers["dpkg-query"] = Completed((), 1, said, "")
+    assert describe(host, packages=wanted)["packages_missing"] == missing
