@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from .mistakes import Collector
 
 BLOCKLISTS = "mta_blocklists"
-SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks", "spam": "mta_spam_filter"}
+SWITCHES = {"sender": "mta_sender_checks", "helo": "mta_helo_checks", "spf": "mta_spf", "spam": "mta_spam_filter"}
 GREYLIST = "mta_greylist"
 CLIENT_RATE = "mta_client_rate"
 MESSAGE_SIZE = "mta_message_size"
 BLOCKED_CLIENTS = "mta_postmaster_blocked_clients"
 
-ORDER = ("sender", "helo", "blocklists", "greylist", "spam")  # what judges a whole message comes last
+ORDER = ("sender", "helo", "spf", "blocklists", "greylist", "spam")  # what judges a whole message comes last
 
 LOWEST_RATE = 100  # messages a minute: the proof itself comes near to half of that
 SMALLEST = 65536  # octets: RFC 5321 section 4.5.3.1.7

@@ -79,6 +79,10 @@ options:
     description: Whether clients are refused whose name in HELO is neither fully qualified nor an address literal.
     type: bool
     default: false
+  mta_spf:
+    description: Whether mail is refused whose sender's domain says by SPF that the client may not send it.
+    type: bool
+    default: false
   mta_spam_filter:
     description: Whether rspamd judges the contents of mail.
     type: bool

@@ -21,6 +21,7 @@ OFFENCES = [
     ("helo", "stranger", "ipv4", BAD_HELO, "{far}"),
     ("sender", "stranger", "ipv4", "", "sender@nosuch.invalid"),
     ("null mx", "stranger", "ipv4", "", "sender@nullmx.test"),
+    ("spf", "stranger", "ipv4", "", "sender@spf.test"),
 ]
 FORMS = [(row, recipient) for row, greeting, _sender, recipient in ACCEPTED if (row, greeting) != ("A14", "HELO")]
 
