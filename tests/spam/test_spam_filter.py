@@ -59,6 +59,13 @@ def test_spam_for_a_role_address_lands(lab, spam, form):
     assert lab.count(lab.name, "alice", token) == (0 if refusal else 1)
 
 
+def test_spam_for_postmaster_at_a_relayed_domain_is_the_primary_s(lab):
+    ((token, replies),) = lab.deliver([("EHLO", "{far}", ["postmaster@{R}"])], headers=SPAM)
+    lab.settle(lab.name, lab.primary)
+    assert replies[0][0] == 250, replies
+    assert lab.count(lab.primary, "alice", token) == 1
+
+
 def test_spam_for_both_role_addresses_lands(lab):
     ((token, replies),) = lab.deliver([("EHLO", "{far}", ["abuse@{V}", "postmaster"])], headers=SPAM)
     lab.settle(lab.name)
@@ -74,12 +81,15 @@ def test_spam_for_somebody_else_is_refused(lab, sender):
     assert lab.count(lab.name, "bob", token) == 0
 
 
-@pytest.mark.parametrize("role", ["postmaster", "postmaster@{L}", "abuse@{V}"])
+@pytest.mark.parametrize("role", ["postmaster", "abuse@{V}"])
 def test_nobody_gets_spam_because_postmaster_is_a_recipient_too(lab, role):
     mails = [("EHLO", "{far}", recipients) for other in OTHERS for recipients in ([role, other], [other, role])]
     sent = lab.deliver(mails, headers=SPAM)
     lab.settle(lab.name)
-    assert [lab.count(lab.name, "bob", token) for token, _replies in sent] == [0] * len(mails)
+    text = lab.runner.get_host(lab.name).run("sudo cat /var/mail/bob").stdout
+    assert not [
+        recipients for (token, _replies), (*_sender, recipients) in zip(sent, mails, strict=True) if token in text
+    ]
     assert "postmaster takes it where nobody else is a recipient" in sent[0][1][0][1]
 
 
@@ -100,16 +110,17 @@ def test_a_message_is_judged_by_its_own_recipients(lab):
 
 
 def test_a_clean_message_reaches_everybody_and_has_no_mark(lab):
-    ((token, replies),) = lab.deliver([("EHLO", "{far}", ["bob@{L}", "postmaster@{L}"])])
+    ((token, replies),) = lab.deliver([("EHLO", "{far}", ["bob@{L}", "carol@{L}", "postmaster@{L}"])])
     lab.settle(lab.name)
-    assert [code for code, _text in replies] == [250, 250], replies
-    assert [lab.count(lab.name, account, token) for account in ("alice", "bob")] == [1, 1]
+    assert [code for code, _text in replies] == [250, 250, 250], replies
+    assert [lab.count(lab.name, account, token) for account in ("alice", "bob", "carol")] == [1, 1, 1]
     assert [message["X-Other-Recipients"] for message in lab.messages(lab.name, "bob", token)] == [None]
 
 
-def test_a_trusted_host_is_not_told_what_is_spam(lab):
-    mail = ("EHLO", "{far}", ["bob@{L}"])
-    ((token, replies),) = lab.deliver([mail], headers=SPAM, client=lab.name, server="127.0.0.1")
+@pytest.mark.parametrize("client", ["listed", "the host itself"])  # the first by molecule/spam/converge.yml
+def test_mail_from_a_trusted_host_is_not_judged(lab, client):
+    how = {"client": client} if client == "listed" else {"client": lab.name, "server": "127.0.0.1"}
+    ((token, replies),) = lab.deliver([("EHLO", "{far}", ["bob@{L}"])], headers=SPAM, **how)
     lab.settle(lab.name)
     assert replies[0][0] == 250, replies
     assert lab.count(lab.name, "bob", token) == 1
@@ -119,7 +130,9 @@ def test_a_trusted_host_is_not_told_what_is_spam(lab):
 def without_filter(lab):
     """The host with rspamd stopped, until rspamd looks at mail again."""
     host = lab.runner.get_host(lab.name)
-    host.check_output("sudo systemctl stop --no-block rspamd && sudo systemctl kill --signal=KILL rspamd")
+    # it would take its time to stop, and in a container systemd may not notice that it is gone
+    stop = "systemctl stop --no-block rspamd && systemctl kill --signal=KILL rspamd && systemctl daemon-reload"
+    host.check_output("sudo sh -c %s", stop)
     assert any(host.run("systemctl is-active rspamd").rc for dummy in range(1000))
     yield
     host.check_output("sudo systemctl start rspamd")
