@@ -82,6 +82,11 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("R11", RESOLVES, "RFC 2142 1, 4, 5", SHOULD, "the other role addresses reach a person too"),
         Requirement("R12", RESOLVES, "RFC 822 6.3", POLICY, "somebody reads the mailbox", "warn"),
         Requirement("D1", LANDS, "RFC 5321 6.1", MUST, "a message with a fresh token is in the mailbox, once"),
+        Requirement("D2", LANDS, "RFC 5321 6.1", MUST, "mail for a full mailbox waits or comes back", shown=TESTS),
+        Requirement(
+            "D3", LANDS, "RFC 5321 4.2.2, 6.1", MUST, "a full queue takes nothing that it would lose", shown=TESTS
+        ),
+        Requirement("D4", LANDS, "RFC 5321 6.1", MUST, "what was accepted outlives a kill", shown=TESTS),
         Requirement("D5", LANDS, "RFC 3848", SHOULD, "the trace says ESMTP, and ESMTPS after STARTTLS", shown=TESTS),
         Requirement("D6", LANDS, "RFC 5321 3.9.1", MUST, "the targets of a list see the sender as it was", shown=TESTS),
         Requirement("D7", LANDS, "RFC 3834 2", MUST, "no automatic reply to the null sender or a machine", shown=TESTS),
