@@ -134,6 +134,16 @@ def unheard(places: Iterable[Place]) -> list[dict[str, Any]]:
     ]
 
 
+def not_exempt(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The checks of a server that takes no mail where it is meant to: what would exempt another one is its failure."""
+    words = {
+        "verdict": FAIL,
+        "message": "the host is meant to take mail, and takes none from others",
+        "remedy": "let the MTA listen, and greet with 220, where other hosts can reach it",
+    }
+    return [{**check, **(words if check["verdict"] == EXEMPT else {})} for check in checks]
+
+
 def own_view(checks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What a host sees of an MTA that relays for its own host: it cannot tell that MTA from an open relay."""
     message = "the MTA relays for its own host: only another host can tell whether it does so for strangers"

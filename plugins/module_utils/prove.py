@@ -215,6 +215,8 @@ def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     exempt = bool(servers) and all(server["exempt"] for server in servers)
     if {ACCEPTS, LANDS} & set(layers) and host.alone(checks):
         exempt, checks = True, proof.unheard(places)
+    if exempt and not params["exempt"]:
+        checks = proof.not_exempt(checks)
     if exempt:
         messages = host.handed_in() if LANDS in layers else []
 

@@ -77,6 +77,13 @@ options:
       - The messages of the proof do not count.
     type: int
     default: 30
+  exempt:
+    description:
+      - Whether a host may take no mail from others, because it listens on loopback alone or is closed. It is then
+        V(exempt) (RFC 5321 section 4.5.1), and its token messages are handed in on loopback.
+      - Where it is meant to take mail, that is V(fail).
+    type: bool
+    default: true
   timeout:
     description: How long to wait for the messages to land, in seconds.
     type: float
@@ -178,6 +185,7 @@ ARGUMENTS = {
     "role_addresses": {"type": "list", "elements": "str", "default": ["abuse"]},
     "allowed_accounts": {"type": "list", "elements": "str", "default": []},
     "unread_days": {"type": "int", "default": 30},
+    "exempt": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 30},
     "report_only": {"type": "bool", "default": False},
     "mta": {"type": "str", "default": ""},

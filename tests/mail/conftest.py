@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import secrets
+from collections import Counter
 
 import pytest
 import yaml
@@ -185,6 +186,11 @@ class Lab:
         """How many messages with a token are in the mailbox of an account."""
         done = self.runner.get_host(name).run("sudo grep -c %s /var/mail/%s", f"^X-Token: {token}$", account)
         return int(done.stdout or 0)
+
+    def tokens(self, name, account):
+        """How many messages with each token are in the mailbox of an account."""
+        done = self.runner.get_host(name).run("sudo grep --no-filename '^X-Token: ' /var/mail/%s", account)
+        return Counter(line.split()[1] for line in done.stdout.splitlines())
 
     def messages(self, name, account, word):
         """The messages with a word, wherever it stands in them, in the mailbox of an account."""

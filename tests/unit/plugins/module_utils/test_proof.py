@@ -204,3 +204,9 @@ def test_a_server_that_nobody_else_can_ask_is_exempt_at_each_place():
     checks = proof.unheard(places)
     assert [check["id"] for check in checks] == ["A1", "A12", "A2"]
     assert [proof.accepts(place, checks)["verdict"] for place in places] == ["exempt"] * 3
+
+
+def test_a_host_that_is_meant_to_take_mail_is_not_exempt():
+    checks = proof.not_exempt(proof.unheard([ORG]))
+    assert proof.accepts(ORG, checks)["verdict"] == "fail"
+    assert "is meant to take mail" in checks[0]["message"]
