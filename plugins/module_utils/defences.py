@@ -46,14 +46,14 @@ def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> d
     switches = {name: _switch(note, variable, variables) for name, variable in SWITCHES.items()}
     clients = [_blocked(note, f"{BLOCKED_CLIENTS}[{index}]", item) for index, item in enumerate(blocked)]
     rate = variables.get(CLIENT_RATE, 0)
-    greylist = _number(note, GREYLIST, variables.get(GREYLIST, 0), 0, 86400)
+    greylist = note.number(GREYLIST, variables.get(GREYLIST, 0), 0, 86400)
     up = {**switches, "blocklists": zones, "greylist": greylist}
     return {
         "on": [name for name in ORDER if up[name]],
         "blocklists": [note.domain(BLOCKLISTS, zone) for zone in zones],
         "greylist": greylist,
-        "client_rate": rate and _number(note, CLIENT_RATE, rate, LOWEST_RATE, 100000),
-        "message_size": _number(note, MESSAGE_SIZE, variables.get(MESSAGE_SIZE, 52428800), SMALLEST, 2**31 - 1),
+        "client_rate": rate and note.number(CLIENT_RATE, rate, LOWEST_RATE, 100000),
+        "message_size": note.number(MESSAGE_SIZE, variables.get(MESSAGE_SIZE, 52428800), SMALLEST, 2**31 - 1),
         "blocked_clients": [item for item in clients if item["until"] >= today.isoformat()],
     }
 
@@ -63,13 +63,6 @@ def _switch(note: Collector, variable: str, variables: Mapping[str, Any]) -> boo
     if not isinstance(value, bool):
         note.add(variable, value, "true or false")
     return value is True
-
-
-def _number(note: Collector, variable: str, value: Any, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        note.add(variable, value, f"a whole number from {least} to {most}")
-        return least
-    return int(value)
 
 
 def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:

@@ -37,6 +37,9 @@ ROLE_NAMES: dict[str, tuple[str, ...]] = {
 # What the host does for others: it takes their mail, it listens to itself alone, or it tells them that it takes none.
 SERVICES = ("mx", "send_only", "closed")
 
+# Seconds in which a change has to be proven.
+CONFIRMED_WITHIN = (10, 86400)
+
 # What postmaster can ask to be told of, beside what nobody else can be told.
 NOTICES = ("bounces",)
 
@@ -55,6 +58,7 @@ class Names:
     postmaster: str = "mta_postmaster"
     notices: str = "mta_postmaster_notices"
     settings: str = "mta_extra_settings"
+    confirm: str = "mta_confirm_timeout"
     services: str = "role_addresses_services"
     targets: str = "role_addresses_targets"
     overrides: str = "role_addresses_domains"
@@ -70,7 +74,8 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
-    ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``;
+    ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``,
+    ``confirm_timeout`` (seconds);
     ``domains`` (all that the host serves, in the order in which they were given); ``defences`` (see there; what was
     blocked until a day before ``today`` no longer is).
     """
@@ -113,6 +118,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
         "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
+        "confirm_timeout": note.number(NAMES.confirm, get(NAMES.confirm, 600), *CONFIRMED_WITHIN),
         "defences": defences(note, variables, today),
     }
     model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}

@@ -102,6 +102,12 @@ class Collector:
             self.add(variable, value, names.A_LOCAL_PART)
         return found.lower()
 
+    def number(self, variable: str, value: Any, least: int, most: int) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            self.add(variable, value, f"a whole number from {least} to {most}")
+            return least
+        return int(value)
+
     def network(self, variable: str, value: Any) -> str:
         try:
             return str(ipaddress.ip_network(value if isinstance(value, str) else ""))

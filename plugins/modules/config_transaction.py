@@ -15,8 +15,11 @@ description:
   - Stages them beside a copy of the live directory, compiles their tables there, and lets the MTA check what
     is staged. What does not pass never goes live.
   - Keeps the old files, swaps by rename, reloads or restarts the service, and asks it for a greeting and an EHLO.
+    The entries of the aliases table come last, in the same call.
   - Where that fails the old files come back, the service is told so, and the task fails with the reason from the log.
-  - The entries of the aliases table come last, in the same call.
+  - With O(confirm_timeout) the change has to be confirmed. The host itself rolls it back where that is not done in
+    time, or where it boots before that. It needs neither a controller nor Ansible for it.
+  - A transaction that was interrupted is rolled back first by the next one, which warns of that.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
@@ -27,6 +30,24 @@ attributes:
   diff_mode:
     support: full
 options:
+  state:
+    description:
+      - V(apply) brings about what the other options want. V(confirm) keeps what is pending, V(rollback) brings back
+        what was there before.
+      - It is an error to confirm a transaction that was rolled back, or the other way round.
+    type: str
+    choices: [apply, confirm, rollback]
+    default: apply
+  transaction:
+    description: The transaction that is meant to be confirmed or rolled back; without it the one that is pending.
+    type: str
+    default: ''
+  confirm_timeout:
+    description:
+      - Seconds until a change that was not confirmed is rolled back.
+      - With V(0) it is confirmed as soon as the service answers.
+    type: int
+    default: 0
   templates:
     description: Files that are rendered on the controller from templates.
     type: list
@@ -199,27 +220,42 @@ EXAMPLES = r"""
     aliases:
       entries:
         postmaster: alice
+    confirm_timeout: 600
   become: true
+  register: change
+
+- name: Keep it
+  mailops.postmaster.config_transaction:
+    state: confirm
+    transaction: "{{ change.transaction }}"
+  become: true
+  when: change.state == 'pending'
 """
 
 RETURN = r"""
 state:
   description:
     - V(unchanged), V(confirmed) after a change that holds, V(rolled_back) where the old files came back, and
-      V(pending) in check mode where there is something to change.
+      V(pending) where a change has to be confirmed, or in check mode would be made.
   returned: always
   type: str
 transaction:
   description: The id of the transaction; empty where nothing differs.
   returned: always
   type: str
+deadline:
+  description:
+    - When the host rolls the change back if it is not confirmed, in seconds since the epoch; V(0) where it does not
+      have to be.
+  returned: for O(state=apply)
+  type: float
 activation:
   description: What the service was told, V(none), V(reload) or V(restart).
-  returned: always
+  returned: for O(state=apply)
   type: str
 files:
   description: Each file, and whether it differs.
-  returned: always
+  returned: for O(state=apply)
   type: list
   elements: dict
   contains:
@@ -231,15 +267,15 @@ files:
       type: bool
 diff:
   description: Before and after of each file that differs.
-  returned: always
+  returned: for O(state=apply)
   type: list
   elements: dict
 """
 
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import apply
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
 
 WORDS = {"type": "list", "elements": "str"}
@@ -252,6 +288,9 @@ FILE = {
     "product": {"type": "path"},
 }
 ARGUMENTS = {
+    "state": {"type": "str", "choices": ["apply", "confirm", "rollback"], "default": "apply"},
+    "transaction": {"type": "str", "default": ""},
+    "confirm_timeout": {"type": "int", "default": 0},
     "templates": {
         "type": "list",
         "elements": "dict",
@@ -297,19 +336,15 @@ ARGUMENTS = {
 }
 
 
-def change(params, check_mode):
+def transact(params, check_mode):
     """The module's work, with a result in place of an end."""
-    host = Host()
-    result = Transaction(host, params).run(check_mode)
-    if params["aliases"]:
-        edited = apply(host, params["aliases"], check_mode)
-        diff = [*result["diff"], *edited.pop("diff")]
-        result = {**result, "changed": result["changed"] or edited["changed"], "diff": diff, "aliases": edited}
-    return result
+    if params["state"] == "apply":
+        return Transaction(Host(), params).run(check_mode)
+    return end(Host(), params, check_mode)
 
 
 def main():
-    run(change, argument_spec=ARGUMENTS, supports_check_mode=True)
+    run(transact, argument_spec=ARGUMENTS, supports_check_mode=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ options:
   mta_extra_settings:
     description: Native settings of the backend, passed through as they are.
     type: dict
+  mta_confirm_timeout:
+    description: Seconds until the host rolls a change back that was not proven, from 10 to 86400.
+    type: int
+    default: 600
   mta_blocklists:
     description: The DNS zones of blocklists (RFC 5782).
     type: list
@@ -197,6 +201,9 @@ plan:
     settings:
       description: Native settings.
       type: dict
+    confirm_timeout:
+      description: Seconds in which a change has to be proven.
+      type: int
     defences:
       description: The defences, which spare postmaster and abuse, and the clients that are blocked today.
       type: dict

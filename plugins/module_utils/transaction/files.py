@@ -1,7 +1,11 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files on the disk of the host: read as images, and put in place whole."""
+"""Files on the disk of the host: read as images, and put in place whole.
+
+Beside a file in a transaction are, for as long as it lasts, a copy of what was there before, and the new one until it
+is put in place: all that needs room on the disk is done before anything is changed, and the way back is a rename.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ import fcntl
 import grp
 import os
 import pwd
+import shutil
 import stat
-import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
 from .plan import Change, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 def read_image(path: str) -> Image | None:
@@ -34,30 +38,56 @@ def read_image(path: str) -> Image | None:
 def write_image(path: str, image: Image) -> None:
     """Put a file in place whole: written beside, flushed to disk, renamed. A link is kept and its target written."""
     target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    handle, temporary = tempfile.mkstemp(prefix=".transaction-", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    _prepare(target, image)
+    _put(target)
+
+
+def put_in_place(changes: Iterable[Change]) -> None:
+    """Bring all files to what is wanted. What was there is kept beside until ``restore`` or ``forget``."""
+    wanted = {os.path.realpath(change.path): change.after for change in changes if change.changed}
+    for target in wanted:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        keep(target)
+    for target, image in wanted.items():
+        _prepare(target, image)
+    for target in wanted:
+        _put(target)
+
+
+def keep(path: str) -> None:
+    """Keep a copy of a file beside it, where there is one."""
+    target = os.path.realpath(path)
+    image = read_image(target)
+    if image:
+        with _new(_next(target)) as file:
             file.write(image.content)
             os.fchown(file.fileno(), image.uid, image.gid)
-            os.fchmod(file.fileno(), image.mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(folder)
+            shutil.copystat(target, _next(target))
+        os.rename(_next(target), _before(target))
+        sync_folder(os.path.dirname(target))
 
 
 def restore(path: str, image: Image | None) -> None:
-    """Bring a file back to what it was, which may be: not there."""
-    if image:
-        write_image(path, image)
-    else:
+    """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already."""
+    target = os.path.realpath(path)
+    if image and read_image(target) != image:
+        if os.path.exists(_before(target)):
+            os.replace(_before(target), target)
+        else:
+            write_image(target, image)
+    if not image and os.path.lexists(target):
+        os.unlink(target)
+    forget(target)
+
+
+def forget(path: str) -> None:
+    """Remove what is kept beside a file."""
+    target = os.path.realpath(path)
+    for beside in (_before(target), _next(target)):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        sync_folder(os.path.dirname(path))
+            os.unlink(beside)
+    with contextlib.suppress(FileNotFoundError):
+        sync_folder(os.path.dirname(target))
 
 
 def sync_folder(folder: str) -> None:
@@ -80,14 +110,57 @@ def change(file: Mapping[str, Any]) -> Change:
 
 
 @contextlib.contextmanager
-def lock(path: str) -> Iterator[None]:
-    """The one lock of the host; held until the end, and never waited for."""
+def lock(path: str, wait: bool = False) -> Iterator[None]:
+    """The one lock of the host; held until the end. Who does not ``wait`` for it is refused."""
     with open(path, "a", encoding="ascii") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another transaction is under way on this host (it holds {path}); try again") from None
         yield
+
+
+def _before(target: str) -> str:
+    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.before")
+
+
+def _next(target: str) -> str:
+    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.next")
+
+
+@contextlib.contextmanager
+def _new(path: str) -> Iterator[BinaryIO]:
+    """A file that is written from its beginning, and on disk at the end; gone where that fails."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def _prepare(target: str, image: Image) -> None:
+    """Write the new file beside the old one, with the old one's extended attributes."""
+    with _new(_next(target)) as file:
+        file.write(image.content)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copystat(target, _next(target))
+            os.utime(_next(target))
+        os.fchown(file.fileno(), image.uid, image.gid)
+        os.fchmod(file.fileno(), image.mode)
+
+
+def _put(target: str) -> None:
+    try:
+        os.rename(_next(target), target)
+    except BaseException:
+        os.unlink(_next(target))
+        raise
+    sync_folder(os.path.dirname(target))
 
 
 def _number(name: str, look_up: Callable[[str], int], kind: str) -> int:

@@ -13,46 +13,69 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ..aliases.apply import apply
+from ..aliases.compile import SUFFIXES
 from ..errors import UserError
 from . import files as disk
+from .end import confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import Change, Image, activation, filled
+from .plan import Change, activation, filled
+from .program import program
 from .service import Service
+from .store import Store
+from .timer import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..mta.evidence import Host
 
-KEPT = 5  # journals
+OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
 
 
 class Transaction:
-    """One change of the configuration, by the options of the module config_transaction."""
+    """One change of the configuration and the aliases, by the options of the module config_transaction."""
 
     def __init__(self, host: Host, params: Mapping[str, Any]) -> None:
         self._host, self._params = host, params
-        self._service = Service(host, params["service"] or {}, params["answers"], params["timeout"])
-        self._changes = [disk.change(file) for file in params["files"]]
+        self._unit = params["service"] or {}
+        self._service = Service(host, self._unit, params["answers"], params["timeout"])
+        self._store = Store(params["state_dir"])
+        self._timer = Timer(host, self._store)
         self._id = f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
+        self._look()
+
+    def _look(self) -> None:
+        """Compare what is there with what is wanted."""
+        self._changes = [disk.change(file) for file in self._params["files"]]
+        self._aliases = apply(self._host, self._params["aliases"], True) if self._params["aliases"] else None
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """The result of the module; raises UserError where the old configuration stayed, or came back."""
-        pending = [change.path for change in self._changes if change.changed or self._uncompiled(change)]
-        if not pending and self._service.enabled and self._service.active:
-            return self._result(UNCHANGED, "none")
-        how = activation(self._changes, self._params["service"] or {})
+        unfinished = self._store.pending()
+        if not unfinished and not self._due():
+            return self._result(UNCHANGED)
         if check_mode:
             with self._staged() as stage:
                 self._check(stage, lenient=True)
-            return self._result(PENDING, how)
-        os.makedirs(self._params["state_dir"], mode=0o700, exist_ok=True)
-        with disk.lock(os.path.join(self._params["state_dir"], "lock")), self._staged() as stage:
-            products = self._compile(stage)
-            self._check(stage)
-            self._commit([*self._changes, *products], how)
-        return self._result(CONFIRMED, how)
+            return self._result(PENDING, warnings=_unfinished(unfinished, "a run rolls it back"))
+        with self._store.lock():
+            unfinished = self._store.pending()
+            warnings = _unfinished(unfinished, "it was rolled back first")
+            if unfinished:
+                roll_back(self._host, self._store, unfinished)
+            self._store.tidy()
+            self._look()
+            if not self._due():
+                return self._result(UNCHANGED, changed=bool(unfinished), warnings=warnings)
+            return {**self._change(), "warnings": warnings}
+
+    def _due(self) -> bool:
+        """Whether there is anything to do."""
+        differs = any(change.changed or self._uncompiled(change) for change in self._changes)
+        edited = bool(self._aliases and self._aliases["changed"])
+        return differs or edited or not (self._service.enabled and self._service.active)
 
     def _uncompiled(self, change: Change) -> bool:
         """Whether a table has nothing compiled from it that is as new as it is."""
@@ -77,6 +100,8 @@ class Transaction:
             for change in self._changes:
                 path = self._in_stage(stage, change.path)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
+                if os.path.islink(path):
+                    os.unlink(path)
                 disk.write_image(path, change.after)
             yield stage
 
@@ -124,31 +149,76 @@ class Transaction:
                 f"`{done.command.replace(stage, live)}` says:\n{words or done.rc}"
             )
 
-    def _commit(self, changes: Sequence[Change], how: str) -> None:
-        """Swap and activate; whatever goes wrong, the files come back as they were."""
-        journal = Journal(self._id, PENDING, {change.path: change.before for change in changes if change.changed})
-        self._record(journal)
+    def _change(self) -> dict[str, Any]:
+        with self._staged() as stage:
+            products = self._compile(stage)
+            self._check(stage)
+        changes = [*self._changes, *products]
+        how = activation(self._changes, self._unit)
+        self._refuse_others(changes)
+        seconds = self._params["confirm_timeout"]
+        journal = self._journal(changes, how, seconds or OWN_TIME)
+        self._timer.arm(self._id, seconds or OWN_TIME, program())
+        self._store.begin(journal)
         since = int(time.time())
+        wrong = self._put_in_place(changes, how)
+        if wrong:
+            self._fail(journal, wrong, since)
+        if seconds:
+            return self._result(PENDING, how, deadline=journal.deadline)
+        confirm(self._host, self._store, journal)
+        return self._result(CONFIRMED, how)
+
+    def _refuse_others(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if disk.read_image(change.path) != change.before:
+                raise UserError(f"{change.path} was changed by somebody else meanwhile; nothing was changed: try again")
+
+    def _journal(self, changes: Sequence[Change], how: str, seconds: float) -> Journal:
+        images = {os.path.realpath(change.path): change.before for change in changes if change.changed}
+        if self._aliases and self._aliases["changed"]:
+            images.update((path, disk.read_image(path)) for path in self._alias_files() if path not in images)
+        deadline = time.time() + seconds
+        how = how if how == "restart" else "reload"
+        return Journal(
+            self._id, images, deadline, how, dict(self._unit), list(self._params["answers"]), self._params["timeout"]
+        )
+
+    def _alias_files(self) -> list[str]:
+        """The table of aliases, and all that may be compiled from it."""
+        path = self._params["aliases"]["path"]
+        named = self._params["aliases"]["compiled"] or [path + suffix for suffix in SUFFIXES]
+        return [os.path.realpath(found) for found in (path, *named)]
+
+    def _put_in_place(self, changes: Sequence[Change], how: str) -> str:
+        """Swap, activate, and write the aliases; an empty string, or what went wrong."""
         try:
-            for change in changes:
-                if change.changed:
-                    os.makedirs(os.path.dirname(change.path), exist_ok=True)
-                    disk.write_image(change.path, change.after)
+            if self._aliases and self._aliases["changed"]:
+                for path in self._alias_files():
+                    disk.keep(path)
+            disk.put_in_place(changes)
             wrong = self._service.activate(how)
+            if not wrong and self._aliases:
+                self._aliases = apply(self._host, self._params["aliases"], False)
+            return wrong
         except OSError as error:
-            wrong = f"{error.filename or 'the disk'}: {error.strerror or error}"
-        if not wrong:
-            self._record(journal.ended(CONFIRMED))
-            return
-        reason = self._reason(since)
-        for path, image in journal.images.items():
-            disk.restore(path, image)
-        still = self._service.activate(how) and self._service.activate("restart")
-        self._record(journal.ended(ROLLED_BACK))
-        back = f"the old one is back, and does not answer either: {still}" if still else "the old one is back"
+            return _words(error)
+        except UserError as error:
+            return str(error)
+
+    def _fail(self, journal: Journal, wrong: str, since: int) -> None:
+        """Bring the old files back, and say what went wrong."""
+        reason, state = self._reason(since), ROLLED_BACK
+        try:
+            still = roll_back(self._host, self._store, journal)
+            back = f"the old one is back, and does not answer either: {still}" if still else "the old one is back"
+        except OSError as error:
+            again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
+            back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"
+            state = PENDING
         raise UserError(
             "\n".join(filter(None, (f"the new configuration did not hold: {wrong}; {back}.", reason))),
-            **self._result(ROLLED_BACK, how, changed=False),
+            **self._result(state, journal.activation, changed=state == PENDING),
         )
 
     def _reason(self, since: int) -> str:
@@ -157,23 +227,28 @@ class Transaction:
         lines = self._host.run(filled(argv, since=str(since))).out.splitlines() if argv else []
         return "\n".join(lines[-WORDS:])
 
-    def _record(self, journal: Journal) -> None:
-        """Keep the journal on disk, and only the last few of them."""
-        folder = os.path.join(self._params["state_dir"], "transactions")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        disk.write_image(os.path.join(folder, journal.transaction + ".json"), Image(journal.dump(), 0, 0, 0o600))
-        for old in sorted(os.listdir(folder))[:-KEPT]:
-            os.unlink(os.path.join(folder, old))
-
-    def _result(self, state: str, how: str, changed: bool | None = None) -> dict[str, Any]:
+    def _result(self, state: str, how: str = "none", changed: bool | None = None, **more: Any) -> dict[str, Any]:
+        aliases = dict(self._aliases or {})
+        edits = aliases.pop("diff", [])
         return {
             "changed": state != UNCHANGED if changed is None else changed,
             "state": state,
             "transaction": "" if state == UNCHANGED else self._id,
+            "deadline": 0,
             "activation": how,
             "files": [{"path": change.path, "changed": change.changed} for change in self._changes],
-            "diff": [change.diff() for change in self._changes if change.changed],
+            "diff": [*(change.diff() for change in self._changes if change.changed), *edits],
+            **({"aliases": aliases} if self._aliases else {}),
+            **more,
         }
+
+
+def _unfinished(journal: Journal | None, what: str) -> list[str]:
+    return [f"transaction {journal.transaction} of this host was not finished; {what}"] if journal else []
+
+
+def _words(error: OSError) -> str:
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"
 
 
 def _products(path: str, product: str | None) -> list[str]:

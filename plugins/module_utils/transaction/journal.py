@@ -1,9 +1,10 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journal of a transaction: what was there before, so that it can come back. Pure.
+"""The journal of a transaction: what was there before, and how to tell the service, so that it can come back. Pure.
 
-JSON of one object: ``transaction`` (id), ``state`` (pending, confirmed or rolled_back), and ``images``: path to
+JSON of one object: ``transaction`` (id); ``deadline`` (seconds since the epoch: not confirmed by then, it is rolled
+back); ``activation``, ``service``, ``answers`` and ``timeout`` as in config_transaction; and ``images``: path to
 before-image, or null where there was no file. Contents are base64.
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 from .plan import Image
 
@@ -20,30 +22,25 @@ UNCHANGED, PENDING, CONFIRMED, ROLLED_BACK = "unchanged", "pending", "confirmed"
 
 @dataclass(frozen=True)
 class Journal:
-    """One transaction, as it is kept on disk."""
+    """One transaction, as it is kept on disk; how it ended is said by where it is kept."""
 
     transaction: str
-    state: str
     images: dict[str, Image | None]
-
-    def ended(self, state: str) -> Journal:
-        return replace(self, state=state)
+    deadline: float = 0
+    activation: str = "reload"
+    service: dict[str, Any] = field(default_factory=dict)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    timeout: float = 20
 
     def dump(self) -> bytes:
-        return json.dumps(
-            {
-                "transaction": self.transaction,
-                "state": self.state,
-                "images": {path: image and _dump(image) for path, image in self.images.items()},
-            },
-            indent=1,
-        ).encode()
+        images = {path: image and _dump(image) for path, image in self.images.items()}
+        return json.dumps({**vars(self), "images": images}, indent=1).encode()
 
     @staticmethod
     def load(raw: bytes) -> Journal:
         found = json.loads(raw)
         images = {path: image and _load(image) for path, image in found["images"].items()}
-        return Journal(found["transaction"], found["state"], images)
+        return Journal(**{**found, "images": images})
 
 
 def _dump(image: Image) -> dict[str, str | int]:

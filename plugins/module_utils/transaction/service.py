@@ -41,6 +41,8 @@ class Service:
         """Bring the unit up with the configuration that is in place; an empty string, or what went wrong."""
         if not self._unit:
             return ""
+        if how == "none" and self.enabled and self.active:
+            return ""
         commands = [] if self.enabled else [["systemctl", "enable", self._unit["name"]]]
         commands.append(self._unit["reload" if how == "reload" and self.active else "restart"])
         for command in commands:

@@ -8,19 +8,23 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
 from ansible_collections.mailops.postmaster.plugins.modules import config_transaction
 
 
 @pytest.fixture
-def run(run_module, tmp_path):
+def run(run_module, tmp_path, monkeypatch):
     """A run with a file and an alias, both of which may be there already."""
+    monkeypatch.setattr(timer.Timer, "arm", lambda *_given: None)
+    monkeypatch.setattr(timer.Timer, "disarm", lambda *_given: None)
     owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
 
-    def once(check=False):
+    def once(check=False, **more):
         params = {
             "files": [{"path": str(tmp_path / "main.cf"), "content": "new\n", **owner}],
             "aliases": {"path": str(tmp_path / "aliases"), "entries": {"postmaster": "alice"}, "rebuild": []},
             "state_dir": str(tmp_path / "state"),
+            **more,
         }
         return run_module(config_transaction, params, check=check, diff=True)
 
@@ -48,3 +52,20 @@ def test_check_mode_writes_neither(run, tmp_path):
     assert result["changed"]
     assert result["aliases"]["entries"] == {"postmaster": {"state": "added"}}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_configuration_and_the_aliases_come_back_together(run, tmp_path):
+    (tmp_path / "aliases").write_text("postmaster: bob\n")
+    changed = run(confirm_timeout=600)
+    assert changed["state"] == "pending"
+    assert run(state="rollback", transaction=changed["transaction"])["state"] == "rolled_back"
+    assert (tmp_path / "aliases").read_text() == "postmaster: bob\n"
+    assert not (tmp_path / "main.cf").exists()
+
+
+def test_aliases_that_cannot_be_compiled_bring_the_configuration_back(run, tmp_path):
+    (tmp_path / "aliases").write_text("postmaster: bob\n")
+    failed = run(aliases={"path": str(tmp_path / "aliases"), "entries": {"a": "b"}, "rebuild": ["false"]})
+    assert (failed["failed"], failed["state"]) == (True, "rolled_back")
+    assert (tmp_path / "aliases").read_text() == "postmaster: bob\n"
+    assert not (tmp_path / "main.cf").exists()

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pathlib
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from mail_servers import Mail, Server
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
@@ -25,83 +23,6 @@ class Dead(asyncio.Protocol):
 
     def connection_made(self, transport):
         transport.close()
-
-
-class FakeSystem(Host):
-    """A host whose service manager and programs are these few lines; everything else is real."""
-
-    def __init__(self):
-        super().__init__()
-        self.enabled, self.active, self.ran = True, True, []
-        self.broken = lambda _argv: False
-
-    def which(self, program):
-        return None if program == "no-such-checker" else program
-
-    def run(self, argv, stdin="", timeout=30.0):
-        argv = list(argv)
-        assert not stdin
-        assert timeout > 0
-        self.ran.append(argv)
-        if self.broken(argv):
-            return Completed(tuple(argv), 1, "", f"{argv[-1]}: line 1: bad")
-        if argv[:2] == ["systemctl", "--quiet"]:
-            state = {"is-enabled": self.enabled, "is-active": self.active}[argv[2]]
-            return Completed(tuple(argv), 0 if state else 1, "", "")
-        if argv[0] == "compile":
-            product = argv[2] if len(argv) > 2 else argv[1] + ".db"
-            pathlib.Path(product).write_text("compiled " + pathlib.Path(argv[1]).read_text())
-        if argv[0] == "log":
-            return Completed(tuple(argv), 0, "fatal: no working restriction\n", "")
-        if argv[0] in ("start", "reload"):
-            self.active = True
-        if argv[1] == "enable":
-            self.enabled = True
-        return Completed(tuple(argv), 0, "", "")
-
-    @property
-    def told(self):
-        return [argv[0] for argv in self.ran if argv[0] in ("start", "reload")]
-
-
-@pytest.fixture
-def system():
-    return FakeSystem()
-
-
-@pytest.fixture
-def live(tmp_path):
-    folder = tmp_path / "etc"
-    folder.mkdir()
-    (folder / "main.cf").write_text(OLD)
-    (folder / "master.cf").write_text("untouched\n")
-    return folder
-
-
-@pytest.fixture
-def transact(system, live, tmp_path):
-    def run(check_mode=False, content=NEW, **changes):
-        file = {"path": str(live / "main.cf"), "content": content, "owner": str(os.getuid()), "group": str(os.getgid())}
-        table = {**file, "path": str(live / "table"), "content": "a b\n", "compile": ["compile", "{path}"]}
-        params = {
-            "files": [{"mode": "0644", "compile": [], "product": None, **item} for item in (file, table)],
-            "stage": str(live),
-            "check": [["checker", "{stage}"]],
-            "service": {
-                "name": "mta",
-                "reload": ["reload", "mta"],
-                "restart": ["start", "mta"],
-                "restart_on": [{"path": str(live / "main.cf"), "pattern": "^interfaces"}],
-            },
-            "answers": [],
-            "reason": ["log", "{since}"],
-            "timeout": 0.5,
-            "state_dir": str(tmp_path / "state"),
-            **changes,
-        }
-        return Transaction(system, params).run(check_mode)
-
-    return run
 
 
 def content(folder):
@@ -167,6 +88,15 @@ def test_a_table_that_was_never_compiled_is_compiled(transact, live):
     assert content(live) == AFTER
 
 
+def test_not_even_through_a_link_is_anything_written_before_it_has_passed(transact, live, system):
+    (live / "main.cf").rename(live / "real")
+    (live / "main.cf").symlink_to(live / "real")
+    system.broken = lambda argv: argv[0] == "checker"
+    with pytest.raises(UserError, match="nothing was changed"):
+        transact()
+    assert (live / "real").read_text() == OLD
+
+
 @pytest.mark.parametrize("program", ["checker", "compile"])
 def test_what_does_not_pass_in_the_stage_never_goes_live(transact, live, system, program):
     system.broken = lambda argv: argv[0] == program
@@ -218,7 +148,7 @@ def test_one_answer_of_an_old_process_confirms_nothing(transact, live, serve):
 
     port = serve(process)
     with pytest.raises(UserError, match="does not answer"):
-        transact(answers=[{"address": "127.0.0.1", "port": port, "greeting": "^220"}], timeout=3.0)
+        transact(answers=[{"address": "127.0.0.1", "port": port, "greeting": "^220"}], timeout=1.5)
     assert content(live) == BEFORE
 
 
@@ -286,9 +216,8 @@ def test_the_mode_is_compared_and_set(transact, live):
 
 def test_the_journal_keeps_the_old_files_and_how_it_ended(transact, tmp_path):
     identity = transact()["transaction"]
-    journal = json.loads((tmp_path / "state" / "transactions" / f"{identity}.json").read_text())
-    assert journal["state"] == "confirmed"
-    assert {os.path.basename(path): bool(image) for path, image in journal["images"].items()} == {
+    journal = Journal.load((tmp_path / "state" / "transactions" / f"{identity}.confirmed.json").read_bytes())
+    assert {os.path.basename(path): bool(image) for path, image in journal.images.items()} == {
         "main.cf": True,
         "table": False,
         "table.db": False,

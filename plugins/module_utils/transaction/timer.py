@@ -1,0 +1,102 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The confirmation timer: the host's own way back, which needs neither a controller nor Ansible.
+
+The program is kept on the host, as one file that Python runs. A timer of systemd starts it when the time is up, and a
+service before all others if the host boots before that. Where systemd does not run a process waits in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from . import files as disk
+from .plan import Image
+
+if TYPE_CHECKING:
+    from ..mta.evidence import Host
+    from .store import Store
+
+UNIT = "mailops-postmaster-undo"
+AGAIN = 10  # seconds until the next try where the way back fails
+UNITS = "/etc/systemd/system"
+SYSTEMD = "/run/systemd/system"  # which is there where systemd runs
+DETACHED = 'setsid "$@" </dev/null >/dev/null 2>&1 &'
+BOOT = """[Unit]
+Description=Bring back the mail configuration that was not confirmed
+DefaultDependencies=no
+RequiresMountsFor={folder}
+After=local-fs.target
+Before=sysinit.target
+ConditionPathExists={pending}
+
+[Service]
+Type=oneshot
+ExecStart={command} --boot
+"""
+
+
+class Timer:
+    """The timer of the one transaction that a host can have."""
+
+    def __init__(self, host: Host, store: Store) -> None:
+        self._host, self._store = host, store
+        self._program = os.path.join(store.folder, "undo.zip")
+        self._service = os.path.join(UNITS, UNIT + "-at-boot.service")
+        self._wanted = os.path.join(UNITS, "sysinit.target.wants", UNIT + "-at-boot.service")
+
+    def arm(self, transaction: str, seconds: float, program: bytes) -> None:
+        """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
+        try:
+            self._keep(program)
+            self._start(transaction, seconds)
+        except BaseException:
+            self.disarm()
+            raise
+
+    def _keep(self, program: bytes) -> None:
+        """Have what is to be run on disk."""
+        disk.write_image(self._program, _own(program))
+        if os.path.isdir(SYSTEMD):
+            command = " ".join(self._undo())
+            text = BOOT.format(folder=self._store.folder, pending=self._store.pending_path, command=command)
+            disk.write_image(self._service, _own(text.encode(), 0o644))
+            os.makedirs(os.path.dirname(self._wanted), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.symlink(self._service, self._wanted)
+
+    def _start(self, transaction: str, seconds: float) -> None:
+        undo = [*self._undo(), f"--transaction={transaction}"]
+        if os.path.isdir(SYSTEMD):
+            self._stop("timer", "service")
+            start = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", f"--on-active={seconds:g}"]
+            start += ["--timer-property=AccuracySec=100ms", "--property=Type=oneshot"]
+            start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
+        else:
+            start, undo = ["sh", "-c", DETACHED, "sh"], [*undo, f"--after={seconds:g}"]
+        done = self._host.run([*start, *undo])
+        if done.rc:
+            why = (done.err or done.out).strip() or done.rc
+            raise UserError(f"no confirmation timer can be set, and nothing was changed: `{done.command}` says: {why}")
+
+    def _undo(self) -> list[str]:
+        return [sys.executable, self._program, self._store.folder]
+
+    def disarm(self) -> None:
+        self._stop("timer")
+        for path in (self._wanted, self._service, self._program):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _stop(self, *kinds: str) -> None:
+        if os.path.isdir(SYSTEMD):
+            self._host.run(["systemctl", "--quiet", "stop", *(f"{UNIT}.{kind}" for kind in kinds)])
+
+
+def _own(content: bytes, mode: int = 0o600) -> Image:
+    return Image(content, os.geteuid(), os.getegid(), mode)

@@ -1,0 +1,49 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host runs by itself: the rollback of a transaction whose time is up, or that a boot has found."""
+
+from __future__ import annotations
+
+import argparse
+import syslog
+import time
+from typing import TYPE_CHECKING
+
+from ..mta.evidence import Host
+from .end import roll_back
+from .store import Store
+from .timer import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; its status is 0 where nothing is left to be done."""
+    parser = argparse.ArgumentParser(description="Roll back a change of the mail configuration that was not confirmed.")
+    parser.add_argument("folder", help="where the journals are")
+    parser.add_argument("--transaction", default="", help="the only one that is meant")
+    parser.add_argument("--after", type=float, default=0, help="seconds to wait before")
+    parser.add_argument("--boot", action="store_true", help="leave it to the boot to start the service")
+    meant = parser.parse_args(argv)
+    time.sleep(meant.after)
+    store = Store(meant.folder)
+    with store.lock(wait=True):
+        journal = store.pending()
+        if not journal:
+            Timer(Host(), store).disarm()
+        if not journal or meant.transaction not in ("", journal.transaction):
+            return 0
+        try:
+            still = roll_back(Host(), store, journal, serve=not meant.boot)
+        except OSError as error:
+            _say(f"transaction {journal.transaction} was not confirmed, and cannot be rolled back: {error}")
+            return 1
+    _say(f"transaction {journal.transaction} was not confirmed: the old configuration is back{still and '; ' + still}")
+    return 0
+
+
+def _say(text: str) -> None:
+    syslog.openlog("mailops-postmaster", facility=syslog.LOG_MAIL)
+    syslog.syslog(syslog.LOG_WARNING, text)

@@ -1,0 +1,215 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs on a mail host: transactions that are killed, or whose disk fails, at one step, and what is there afterwards.
+
+Reads JSON of ``params`` (the options of config_transaction, the contents of the files as they are), ``edits`` (path to
+a line that means nothing there), ``recipient``, ``at`` (steps, or a number of them to choose) and ``trials`` (what
+happens at each of them). Writes one of ``steps`` and ``cells``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import smtplib
+import subprocess
+import sys
+import time
+
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import host as transactions
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.timer import UNIT
+from steps import Steps
+
+KILLED = 9
+TIMEOUT = 1  # seconds in which a change has to be confirmed
+PATIENCE = 60  # seconds after which a host that was not healed never will be
+# A directory on a small file system of its own, and as it was.
+SMALL = """
+set -eu
+used=$(du --summarize --block-size=1K /etc | cut --fields=1)
+mkdir -p /run/small
+mount -t tmpfs -o size=$((used * 2 + 4096))k tmpfs /run/small
+cp --archive /etc/. /run/small
+mount --bind /run/small /etc
+"""
+AS_BEFORE = "umount /etc && cp --archive /run/small/. /etc && umount /run/small"
+
+
+class Trial:
+    """The transactions of one host: each gives every file one more line than it had."""
+
+    def __init__(self, work):
+        self.work, self.paths = work, [file["path"] for file in work["params"]["files"]]
+        self.paths.append(work["params"]["aliases"]["path"])
+
+    def params(self):
+        """A change of all files and of the aliases."""
+        word = secrets.token_hex(4)
+        files = []
+        for file in self.work["params"]["files"]:
+            text = read_image(file["path"]).content.decode()
+            files.append({**file, "content": "{}{} {}\n".format(text, self.work["edits"][file["path"]], word)})
+        aliases = {**self.work["params"]["aliases"], "entries": {"crash-" + word: "alice"}}
+        return {**self.work["params"], "files": files, "aliases": aliases, "confirm_timeout": TIMEOUT}
+
+    def images(self):
+        return [read_image(path) for path in self.paths]
+
+    def steps(self):
+        """How many steps a transaction has: one is made to be counted."""
+        with patched() as replace:
+            host = Host()
+            steps = Steps(replace, host)
+            transactions.Transaction(host, self.params()).run(False)
+        keep(self.work["params"])
+        return steps.number
+
+    def cell(self, name, step):
+        """One transaction, and what is found after it."""
+        params, before, begun = self.params(), self.images(), time.monotonic()
+        said = TRIALS[name](params, step)
+        after = self.images()
+        made = [old != new for old, new in zip(before, after, strict=True)]
+        left = [path for path in self.paths for kind in ("before", "next") if os.path.exists(_beside(path, kind))]
+        found = "old" if not any(made) else "new" if all(made) else f"a mixture: {made}"
+        return {
+            "trial": name,
+            "step": step,
+            "said": said,
+            "found": found,
+            "left": left,
+            "seconds": time.monotonic() - begun,
+            "token": self.send(),
+        }
+
+    def send(self):
+        """A message for postmaster; its token."""
+        token = secrets.token_hex(12)
+        with smtplib.SMTP("127.0.0.1", 25, timeout=30) as connection:
+            text = f"X-Token: {token}\n\nA test.\n"
+            connection.sendmail("sender@stranger.example", self.work["recipient"], text)
+        return token
+
+
+@contextlib.contextmanager
+def patched():
+    """Gives what sets an attribute until the end."""
+    replaced = []
+
+    def replace(place, name, value):
+        replaced.append((place, name, getattr(place, name)))
+        setattr(place, name, value)
+
+    try:
+        yield replace
+    finally:
+        for place, name, value in replaced:
+            setattr(place, name, value)
+
+
+def keep(params):
+    """Confirm what is pending."""
+    end(Host(), {**params, "state": "confirm", "transaction": ""}, False)
+
+
+def _beside(path, kind):
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{kind}")
+
+
+def killed(params, step):
+    """The transaction, in a process that is gone at that step; its status."""
+    child = os.fork()
+    if not child:
+        try:
+            host = Host()
+            Steps(setattr, host, step, lambda *_step: os._exit(KILLED))
+            transactions.Transaction(host, params).run(False)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def heal_by_timer(params, step):
+    """The host heals itself."""
+    status, late = killed(params, step), time.monotonic() + PATIENCE
+    store = Store(params["state_dir"])
+    while store.pending():
+        if time.monotonic() > late:
+            raise RuntimeError("not healed: " + subprocess.getoutput("systemctl status " + UNIT))
+        time.sleep(0.1)
+    with store.lock(wait=True):
+        return status
+
+
+def heal_by_run(params, step):
+    """The next run does what this one was to do."""
+    status = killed(params, step)
+    transactions.Transaction(Host(), {**params, "confirm_timeout": 0}).run(False)
+    return status
+
+
+def full(params, step):
+    """No room is left on the file system of /etc from that step on, until the transaction has ended."""
+
+    def fill(*_step):
+        subprocess.run("cat /dev/zero >>/etc/filler", shell=True, stderr=subprocess.DEVNULL, check=False)
+
+    return on_small(params, step, fill, lambda: os.path.exists("/etc/filler") and os.unlink("/etc/filler"))
+
+
+def read_only(params, step):
+    """Nothing can be written to /etc from that step on, until the transaction has ended; the next run heals it."""
+
+    def remount(how):
+        # while a file is being written that is refused, and done at the next step
+        subprocess.run(["mount", "-o", "remount," + how, "/etc"], stderr=subprocess.DEVNULL, check=False)
+
+    said = on_small(params, step, lambda *_step: remount("ro"), lambda: remount("rw"))
+    transactions.Transaction(Host(), {**params, "confirm_timeout": 0}).run(False)
+    return said
+
+
+def on_small(params, step, happens, undo):
+    """What the transaction says of it."""
+    try:
+        with patched() as replace:
+            host = Host()
+            Steps(replace, host, step, happens)
+            transactions.Transaction(host, params).run(False)
+        said = ""
+    except (UserError, OSError) as error:
+        said = str(error)
+    finally:
+        undo()
+    if not said:
+        keep(params)
+    return said
+
+
+TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only": read_only}
+
+
+def main():
+    work = json.load(sys.stdin)
+    trial = Trial(work)
+    number = trial.steps()
+    chosen = work["at"] or number
+    steps = sorted({1 + place * (number - 1) // max(1, chosen - 1) for place in range(chosen)})
+    cells = [trial.cell(name, step) for name in ("timer", "run") for step in steps]
+    subprocess.run(["sh", "-c", SMALL], check=True)
+    try:
+        cells += [trial.cell(name, step) for name in ("full", "read_only") for step in steps]
+    finally:
+        subprocess.run(["sh", "-c", AS_BEFORE], check=True)
+    json.dump({"steps": number, "cells": cells}, sys.stdout)
+
+
+main()

@@ -1,0 +1,100 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host for transactions: its files are real, its programs and its service manager are a few lines."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+
+OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
+
+
+class FakeSystem(Host):
+    """A host whose service manager and programs are these few lines; everything else is real."""
+
+    def __init__(self):
+        super().__init__()
+        self.enabled, self.active, self.ran = True, True, []
+        self.broken = lambda _argv: False
+
+    def which(self, program):
+        return None if program == "no-such-checker" else program
+
+    def run(self, argv, stdin="", timeout=30.0):
+        argv = list(argv)
+        assert not stdin
+        assert timeout > 0
+        self.ran.append(argv)
+        if self.broken(argv):
+            return Completed(tuple(argv), 1, "", f"{argv[-1]}: line 1: bad")
+        if argv[0] == "systemd-run" or argv[:3] == ["systemctl", "--quiet", "stop"]:
+            return Completed(tuple(argv), 0, "", "")
+        if argv[:2] == ["systemctl", "--quiet"]:
+            state = {"is-enabled": self.enabled, "is-active": self.active}[argv[2]]
+            return Completed(tuple(argv), 0 if state else 1, "", "")
+        if argv[0] == "compile":
+            product = argv[2] if len(argv) > 2 else argv[1] + ".db"
+            pathlib.Path(product).write_text("compiled " + pathlib.Path(argv[1]).read_text())
+        if argv[0] == "log":
+            return Completed(tuple(argv), 0, "fatal: no working restriction\n", "")
+        if argv[0] in ("start", "reload"):
+            self.active = True
+        if argv[1] == "enable":
+            self.enabled = True
+        return Completed(tuple(argv), 0, "", "")
+
+    @property
+    def told(self):
+        return [argv[0] for argv in self.ran if argv[0] in ("start", "reload")]
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    monkeypatch.setattr(timer, "SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(timer, "UNITS", str(tmp_path / "units"))
+    (tmp_path / "units").mkdir()
+    return FakeSystem()
+
+
+@pytest.fixture
+def live(tmp_path):
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "main.cf").write_text(OLD)
+    (folder / "master.cf").write_text("untouched\n")
+    return folder
+
+
+@pytest.fixture
+def transact(system, live, tmp_path):
+    def run(check_mode=False, content=NEW, host=system, **changes):
+        file = {"path": str(live / "main.cf"), "content": content, "owner": str(os.getuid()), "group": str(os.getgid())}
+        table = {**file, "path": str(live / "table"), "content": "a b\n", "compile": ["compile", "{path}"]}
+        params = {
+            "files": [{"mode": "0644", "compile": [], "product": None, **item} for item in (file, table)],
+            "stage": str(live),
+            "check": [["checker", "{stage}"]],
+            "service": {
+                "name": "mta",
+                "reload": ["reload", "mta"],
+                "restart": ["start", "mta"],
+                "restart_on": [{"path": str(live / "main.cf"), "pattern": "^interfaces"}],
+            },
+            "answers": [],
+            "aliases": None,
+            "confirm_timeout": 0,
+            "reason": ["log", "{since}"],
+            "timeout": 0.5,
+            "state_dir": str(tmp_path / "state"),
+            **changes,
+        }
+        return Transaction(host, params).run(check_mode)
+
+    return run

@@ -1,0 +1,72 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a transaction: each thing that it asks of the disk, and each program that it runs."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+# what a disk is asked to do, and whether that needs room
+OPERATIONS = {
+    "open": True,
+    "fsync": True,
+    "rename": False,
+    "unlink": False,
+    "symlink": True,
+    "mkdir": True,
+    "fchown": False,
+    "fchmod": False,
+}
+
+
+class Steps:
+    """Counts the steps of a transaction, and lets something happen at one of them, or from one of them on."""
+
+    def __init__(self, replace, system, at=0, happens=None):
+        self.number, self.at, self.happens = 0, at, happens
+        for name, room in OPERATIONS.items():
+            replace(os, name, partial(self._operation, getattr(os, name), room))
+        fdopen, ran = os.fdopen, system.run
+        replace(os, "fdopen", lambda *given: Written(fdopen(*given), self))
+        replace(system, "run", partial(self._program, ran))
+
+    def _operation(self, original, room, *given, **more):
+        self.step(room and not _directory(given), given[0])
+        return original(*given, **more)
+
+    def _program(self, original, *given, **more):
+        self.step(False, None)
+        return original(*given, **more)
+
+    def step(self, room, path):
+        self.number += 1
+        if self.at and self.number >= self.at:
+            self.happens(room, path)
+
+
+class Written:
+    """A file whose writing is a step."""
+
+    def __init__(self, file, steps):
+        self.file, self.steps = file, steps
+
+    def __enter__(self):
+        self.file.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.file.__exit__(*error)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, content):
+        self.steps.step(True, None)
+        return self.file.write(content)
+
+
+def _directory(given):
+    """Whether a directory is opened, or brought to disk."""
+    return given[1:2] == (os.O_RDONLY | os.O_DIRECTORY,) or (isinstance(given[0], int) and os.path.isdir(given[0]))

@@ -1,0 +1,103 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A transaction is killed, or the disk fails, at each of its steps: the old files or the new ones are there, whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import undo
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
+from steps import Steps
+
+OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
+BEFORE = {"main.cf": OLD, "master.cf": "untouched\n"}
+AFTER = {"main.cf": NEW, "master.cf": "untouched\n", "table": "a b\n", "table.db": "compiled a b\n"}
+KILLED = 9
+
+
+def die(_room, _path):
+    os._exit(KILLED)
+
+
+def full(room, path):
+    if room:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def read_only(_room, path):
+    if path is not None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+
+@pytest.fixture
+def count(transact, system, monkeypatch, tmp_path):
+    """The number of steps of the whole transaction, which is made and made undone for that."""
+    with monkeypatch.context() as patched:
+        steps = Steps(patched.setattr, system)
+        transact(confirm_timeout=600)
+    monkeypatch.setattr(undo, "Host", lambda: system)
+    assert undo.main([str(tmp_path / "state")]) == 0
+    return steps.number
+
+
+@pytest.fixture
+def whole(live, tmp_path):
+    """What the directory says, with whatever was left in it; no transaction is pending."""
+
+    def look():
+        assert Store(str(tmp_path / "state")).pending() is None
+        return {path.name: path.read_text() for path in sorted(live.iterdir())}
+
+    return look
+
+
+def killed(transact, system, monkeypatch, step):
+    """A process that makes the transaction, and is gone at the step."""
+    child = os.fork()
+    if not child:
+        try:
+            Steps(monkeypatch.setattr, system, step, die)
+            transact(confirm_timeout=600)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+HEALED = {
+    "the timer": lambda state, _transact: undo.main([state]),
+    "the boot": lambda state, _transact: undo.main([state, "--boot"]),
+    "the next run": lambda _state, transact: transact(),
+}
+
+
+@pytest.mark.parametrize("healed", HEALED)
+def test_a_kill_at_any_step_is_healed(transact, system, count, live, whole, monkeypatch, tmp_path, healed):
+    for step in range(1, count + 1):
+        assert killed(transact, system, monkeypatch, step) == KILLED
+        HEALED[healed](str(tmp_path / "state"), transact)
+        assert whole() == (AFTER if healed == "the next run" else BEFORE), step
+        if healed == "the next run":
+            (live / "main.cf").write_text(OLD)
+            (live / "table").unlink()
+            (live / "table.db").unlink()
+    print(f"killed at each of {count} steps, healed by {healed}")
+
+
+@pytest.mark.parametrize("happens", [full, read_only])
+def test_a_disk_that_fails_from_any_step_on_is_a_clear_error(
+    transact, system, count, whole, monkeypatch, tmp_path, happens
+):
+    for step in range(1, count + 1):
+        with monkeypatch.context() as patched:
+            Steps(patched.setattr, system, step, happens)
+            with pytest.raises((UserError, OSError), match=r"No space left|Read-only file system"):
+                transact(confirm_timeout=600)
+        if happens is read_only:
+            undo.main([str(tmp_path / "state")])
+        assert whole() == BEFORE, step
+    print(f"{happens.__name__} from each of {count} steps on")

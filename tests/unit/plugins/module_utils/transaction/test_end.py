@@ -1,0 +1,168 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change that has to be confirmed: it stays, or the old files come back, and never a mixture."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import store, timer, undo
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
+
+OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
+
+
+@pytest.fixture
+def state(tmp_path):
+    return str(tmp_path / "state")
+
+
+@pytest.fixture
+def finish(system, state):
+    """Confirms or rolls back, and returns the result."""
+
+    def run(wanted, transaction="", check_mode=False):
+        return end(system, {"state": wanted, "transaction": transaction, "state_dir": state}, check_mode)
+
+    return run
+
+
+def text(live):
+    return (live / "main.cf").read_text()
+
+
+def beside(live):
+    return sorted(path.name for path in live.iterdir() if path.name.startswith("."))
+
+
+def test_a_change_is_pending_until_it_is_confirmed(transact, finish, live):
+    changed = transact(confirm_timeout=600)
+    assert (changed["state"], changed["changed"], text(live)) == ("pending", True, NEW)
+    assert changed["deadline"] > 0
+    assert beside(live) == [".main.cf.before"]
+    assert finish("confirm", changed["transaction"])["state"] == "confirmed"
+    assert (text(live), beside(live)) == (NEW, [])
+    assert transact(confirm_timeout=600)["state"] == "unchanged"
+
+
+def test_what_is_rolled_back_is_as_it_was_and_the_service_is_told(transact, finish, live, system):
+    (live / "main.cf").chmod(0o640)
+    os.setxattr(live / "main.cf", "user.kept", b"yes")
+    changed = transact(confirm_timeout=600)
+    assert os.getxattr(live / "main.cf", "user.kept") == b"yes"
+    system.ran.clear()
+    assert finish("rollback", changed["transaction"])["changed"]
+    found = read_image(str(live / "main.cf"))
+    assert (found.content.decode(), found.mode) == (OLD, 0o640)
+    assert os.getxattr(live / "main.cf", "user.kept") == b"yes"
+    assert sorted(path.name for path in live.iterdir()) == ["main.cf", "master.cf"]
+    assert system.told == ["start"]
+
+
+@pytest.mark.parametrize(("first", "then"), [("confirm", "rollback"), ("rollback", "confirm")])
+def test_an_end_can_be_repeated_and_not_be_changed(transact, finish, first, then):
+    name = transact(confirm_timeout=600)["transaction"]
+    state = finish(first, name)["state"]
+    assert finish(first, name) == {"changed": False, "state": state, "transaction": name}
+    with pytest.raises(UserError, match=f"transaction {name} cannot be"):
+        finish(then, name)
+
+
+def test_a_transaction_that_is_not_known_is_no_other(transact, finish):
+    transact(confirm_timeout=600)
+    with pytest.raises(UserError, match="1-2 cannot be confirmed any more: it is not known"):
+        finish("confirm", "1-2")
+    assert finish("rollback")["state"] == "rolled_back"
+    assert finish("rollback")["state"] == "unchanged"
+
+
+def test_check_mode_ends_nothing(transact, finish, live):
+    transact(confirm_timeout=600)
+    assert finish("rollback", check_mode=True)["state"] == "pending"
+    assert text(live) == NEW
+
+
+def test_the_next_run_rolls_back_first_what_was_not_finished_and_says_so(transact, finish, live):
+    first = transact(confirm_timeout=600)["transaction"]
+    foreseen = transact(check_mode=True, content="banner = b\n")
+    assert foreseen["warnings"] == [f"transaction {first} of this host was not finished; a run rolls it back"]
+    second = transact(content="banner = b\n", confirm_timeout=600)
+    assert second["warnings"] == [f"transaction {first} of this host was not finished; it was rolled back first"]
+    with pytest.raises(UserError, match=f"{first} cannot be confirmed any more: it was rolled back"):
+        finish("confirm", first)
+    finish("rollback", second["transaction"])
+    assert text(live) == OLD
+
+
+def test_a_run_that_only_rolls_back_has_changed_something(transact, live):
+    transact(confirm_timeout=600)
+    again = transact(content=OLD, files=[])
+    assert (again["changed"], again["state"], text(live)) == (True, "unchanged", OLD)
+
+
+def test_the_timer_rolls_back_the_transaction_that_it_was_set_for(transact, system, state, live, monkeypatch):
+    monkeypatch.setattr(undo, "Host", lambda: system)
+    name = transact(confirm_timeout=600)["transaction"]
+    assert undo.main([state, "--transaction=1-2"]) == 0
+    assert text(live) == NEW
+    system.ran.clear()
+    assert undo.main([state, f"--transaction={name}"]) == 0
+    assert (text(live), system.told) == (OLD, ["start"])
+
+
+def test_what_a_rollback_replaces_is_kept(transact, finish, live, state):
+    name = transact(confirm_timeout=600)["transaction"]
+    (live / "main.cf").write_text("by hand = yes\n")
+    finish("rollback")
+    kept = Journal.load(pathlib.Path(state, "transactions", f"{name}.undone.json").read_bytes())
+    assert kept.images[str(live / "main.cf")].content == b"by hand = yes\n"
+
+
+def test_an_edit_between_the_comparison_and_the_change_is_not_overwritten(transact, system, live):
+    def edited(argv):
+        if argv[0] == "checker":
+            (live / "main.cf").write_text("by hand = yes\n")
+        return False
+
+    system.broken = edited
+    with pytest.raises(UserError, match=r"main\.cf was changed by somebody else meanwhile; nothing was changed"):
+        transact()
+    assert text(live) == "by hand = yes\n"
+
+
+def test_no_timer_no_change(transact, system, live, state):
+    system.broken = lambda argv: argv[0] == "systemd-run"
+    with pytest.raises(UserError, match="no confirmation timer can be set, and nothing was changed"):
+        transact(confirm_timeout=600)
+    assert (text(live), Store(state).pending()) == (OLD, None)
+
+
+def test_what_an_end_that_was_interrupted_has_left_is_removed(transact, live, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "forget", lambda _paths: None)
+        transact()
+    assert beside(live) == [".main.cf.before"]
+    transact(content="banner = b\n")
+    assert beside(live) == []
+
+
+def test_where_systemd_does_not_run_a_process_waits_and_rolls_back(transact, live, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(timer, "SYSTEMD", str(tmp_path / "nothing"))
+    owner = {"owner": str(os.getuid()), "group": str(os.getgid()), "mode": "0644", "compile": [], "product": None}
+    file = {"path": str(live / "main.cf"), "content": NEW, **owner}
+    transact(host=Host(), files=[file], check=[], reason=[], service=None, confirm_timeout=1)
+    assert text(live) == NEW
+    late = time.monotonic() + 30
+    while Store(state).pending() and time.monotonic() < late:
+        time.sleep(0.05)
+    with Store(state).lock(wait=True):
+        assert text(live) == OLD
