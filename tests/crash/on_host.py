@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import smtplib
 import subprocess
 import sys
@@ -24,12 +25,15 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence im
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import host as transactions
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import STAGE, Store
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.timer import UNIT
 from steps import Steps
 
 KILLED = 9
-TIMEOUT = 1  # seconds in which a change has to be confirmed
+ASIDE = "/" + STAGE  # where nothing is in use yet
+HANGING = "/run/hanging"
+TIMEOUT = 600  # seconds in which a change has to be confirmed
+SHORT = 1  # the same, where nobody does
 PATIENCE = 60  # seconds after which a host that was not healed never will be
 # A directory on a small file system of its own, and as it was.
 SMALL = """
@@ -40,7 +44,7 @@ mount -t tmpfs -o size=$((used * 2 + 4096))k tmpfs /run/small
 cp --archive /etc/. /run/small
 mount --bind /run/small /etc
 """
-AS_BEFORE = "umount /etc && cp --archive /run/small/. /etc && umount /run/small"
+AS_BEFORE = 'systemctl stop "$1" && umount /etc && umount /run/small && systemctl start "$1"'
 
 
 class Trial:
@@ -67,7 +71,7 @@ class Trial:
         """How many steps a transaction has: one is made to be counted."""
         with patched() as replace:
             host = Host()
-            steps = Steps(replace, host)
+            steps = Steps(replace, host, aside=ASIDE)
             transactions.Transaction(host, self.params()).run(False)
         keep(self.work["params"])
         return steps.number
@@ -130,7 +134,7 @@ def killed(params, step):
     if not child:
         try:
             host = Host()
-            Steps(setattr, host, step, lambda *_step: os._exit(KILLED))
+            Steps(setattr, host, step, lambda *_step: os._exit(KILLED), ASIDE)
             transactions.Transaction(host, params).run(False)
         finally:
             os._exit(0)
@@ -139,7 +143,8 @@ def killed(params, step):
 
 def heal_by_timer(params, step):
     """The host heals itself."""
-    status, late = killed(params, step), time.monotonic() + PATIENCE
+    status = killed({**params, "confirm_timeout": SHORT}, step)
+    late = time.monotonic() + PATIENCE
     store = Store(params["state_dir"])
     while store.pending():
         if time.monotonic() > late:
@@ -182,7 +187,7 @@ def on_small(params, step, happens, undo):
     try:
         with patched() as replace:
             host = Host()
-            Steps(replace, host, step, happens)
+            Steps(replace, host, step, happens, ASIDE)
             transactions.Transaction(host, params).run(False)
         said = ""
     except (UserError, OSError) as error:
@@ -197,9 +202,18 @@ def on_small(params, step, happens, undo):
 TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only": read_only}
 
 
+def hang(params, step):
+    """Stops for good at that step, and says so; what comes then is the end of the host."""
+    host = Host()
+    Steps(setattr, host, step, lambda *_step: (open(HANGING, "x").close(), signal.pause()), ASIDE)
+    transactions.Transaction(host, params).run(False)
+
+
 def main():
     work = json.load(sys.stdin)
     trial = Trial(work)
+    if work.get("hang"):
+        hang(trial.params(), work["hang"])
     number = trial.steps()
     chosen = work["at"] or number
     steps = sorted({1 + place * (number - 1) // max(1, chosen - 1) for place in range(chosen)})
@@ -208,7 +222,7 @@ def main():
     try:
         cells += [trial.cell(name, step) for name in ("full", "read_only") for step in steps]
     finally:
-        subprocess.run(["sh", "-c", AS_BEFORE], check=True)
+        subprocess.run(["sh", "-c", AS_BEFORE, "sh", work["params"]["service"]["name"]], check=True)
     json.dump({"steps": number, "cells": cells}, sys.stdout)
 
 

@@ -7,67 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import Lab
-from testinfra.utils.ansible_runner import AnsibleRunner
+from program import PLACE, build, copy, work
 
-ROOT = pathlib.Path(__file__).parents[2]
-STEPS = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "transaction" / "steps.py"
-PACKAGE = "ansible_collections/mailops/postmaster/plugins/module_utils"
 KILLED = 9
-PLACE = "/root/crash.zip"
 # of how many steps each trial is made; all, where that is asked for
-CHOSEN = 0 if os.environ.get("MAILOPS_TORTURE") else 5
+CHOSEN = 0 if os.environ.get("MAILOPS_TORTURE") else 3
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """The program that is killed, with what kills it, as one file that Python runs."""
-    path = tmp_path_factory.mktemp("crash") / "crash.zip"
-    with zipfile.ZipFile(path, "w") as packed:
-        packed.write(ROOT / "tests" / "crash" / "on_host.py", "__main__.py")
-        packed.write(STEPS, "steps.py")
-        for source in (ROOT / "plugins" / "module_utils").rglob("*.py"):
-            packed.write(source, f"{PACKAGE}/{source.relative_to(ROOT / 'plugins' / 'module_utils')}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def crashed(program, request):
+def crashed(hosts, tmp_path_factory):
     """What happened on each host; the hosts are killed all at the same time, for most of it is waiting."""
-    runner = AnsibleRunner(request.config.option.ansible_inventory)
-    patterns = request.config.option.hosts.replace("ansible://", "").split(",")
-    names = [name for pattern in patterns for name in runner.get_hosts(pattern)]
-    with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(lambda name: crash(Lab(runner, name), program), names), strict=True))
+    path = tmp_path_factory.mktemp("crash") / "crash.zip"
+    build(path)
 
+    def crash(lab):
+        copy(lab, path)
+        host = lab.runner.get_host(lab.name)
+        done = host.run("printf %%s %s | sudo python3 %s", work(lab, at=CHOSEN), PLACE)
+        assert done.rc == 0, done.stderr
+        return json.loads(done.stdout)
 
-def crash(lab, program):
-    """Runs the program on one host."""
-    host, backend = lab.runner.get_host(lab.name), lab.data()
-    copied = host.ansible("copy", {"src": str(program), "dest": PLACE}, check=False, become=True)
-    assert "dest" in copied, copied
-    transaction = backend["mta_backend_transaction"]
-    plain = {"owner": "root", "group": "root", "mode": "0644", "compile": [], "product": None}
-    files = [{**plain, **template} for template in transaction["templates"]]
-    aliases = {"path": "/etc/aliases", "strategy": "merge", "compiled": None}
-    params = {
-        **{name: transaction[name] for name in ("stage", "check", "service", "reason")},
-        "files": files,
-        "aliases": {**aliases, "rebuild": backend["mta_backend_aliases_rebuild"]},
-        "answers": [{"address": "127.0.0.1", "port": 25, "greeting": "^220"}],
-        "timeout": 20,
-        "state_dir": "/var/lib/mailops-postmaster",
-    }
-    work = {"params": params, "at": CHOSEN, "recipient": "postmaster@{L}".format(**lab.names)}
-    work["edits"] = {file["path"]: "dnl" if file["path"].endswith(".mc") else "#" for file in files}
-    done = host.run("printf %%s %s | sudo python3 %s", json.dumps(work), PLACE)
-    assert done.rc == 0, done.stderr
-    return json.loads(done.stdout)
+    return hosts(crash)
 
 
 def cells(crashed, lab, *trials):

@@ -11,6 +11,7 @@ import pathlib
 import re
 import secrets
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -245,3 +246,17 @@ def pytest_sessionfinish(session):
 def lab(host, request):
     runner = AnsibleRunner(request.config.option.ansible_inventory)
     return Lab(runner, host.backend.host)
+
+
+@pytest.fixture(scope="session")
+def hosts(request):
+    """``hosts(work)``: does the work on each of the hosts, all at the same time; host to what it returned."""
+    runner = AnsibleRunner(request.config.option.ansible_inventory)
+    patterns = request.config.option.hosts.replace("ansible://", "").split(",")
+    names = [name for pattern in patterns for name in runner.get_hosts(pattern)]
+
+    def run(work):
+        with ThreadPoolExecutor(len(names)) as pool:
+            return dict(zip(names, pool.map(lambda name: work(Lab(runner, name)), names), strict=True))
+
+    return run

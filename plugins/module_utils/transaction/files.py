@@ -77,6 +77,8 @@ def restore(path: str, image: Image | None) -> None:
             write_image(target, image)
     if not image and os.path.lexists(target):
         os.unlink(target)
+    with contextlib.suppress(FileNotFoundError):
+        sync_folder(os.path.dirname(target))
     forget(target)
 
 
@@ -84,10 +86,8 @@ def forget(path: str) -> None:
     """Remove what is kept beside a file."""
     target = os.path.realpath(path)
     for beside in (_before(target), _next(target)):
-        with contextlib.suppress(FileNotFoundError):
+        if os.path.lexists(beside):
             os.unlink(beside)
-    with contextlib.suppress(FileNotFoundError):
-        sync_folder(os.path.dirname(target))
 
 
 def sync_folder(folder: str) -> None:

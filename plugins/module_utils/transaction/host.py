@@ -22,7 +22,7 @@ from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .plan import Change, activation, filled
 from .program import program
 from .service import Service
-from .store import Store
+from .store import STAGE, Store
 from .timer import Timer
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Transaction:
     @contextlib.contextmanager
     def _staged(self) -> Iterator[str]:
         """A copy of the directory that is staged, with the new files in it; removed at the end."""
-        with tempfile.TemporaryDirectory(prefix="transaction-", dir=self._home()) as folder:
+        with tempfile.TemporaryDirectory(prefix=STAGE, dir=self._home()) as folder:
             stage, live = os.path.join(folder, "stage"), self._params["stage"]
             if live and os.path.isdir(live):
                 shutil.copytree(live, stage, symlinks=True)

@@ -43,6 +43,8 @@ class Service:
             return ""
         if how == "none" and self.enabled and self.active:
             return ""
+        # systemd does not start a unit that was started a few times in a row: this start is meant
+        self._says("reset-failed")
         commands = [] if self.enabled else [["systemctl", "enable", self._unit["name"]]]
         commands.append(self._unit["reload" if how == "reload" and self.active else "restart"])
         for command in commands:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from . import files as disk
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEPT = 5  # transactions
+STAGE = "stage-"  # what the names of the directories in which changes are checked begin with
 
 
 class Store:
@@ -33,7 +35,8 @@ class Store:
 
     def lock(self, wait: bool = False) -> contextlib.AbstractContextManager[None]:
         """The lock of the host; the directory is made where there is none."""
-        os.makedirs(self._ended, mode=0o700, exist_ok=True)
+        for folder in (self.folder, self._ended):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         return disk.lock(os.path.join(self.folder, "lock"), wait)
 
     def pending(self) -> Journal | None:
@@ -68,7 +71,10 @@ class Store:
                 os.unlink(self._path(name, old))
 
     def tidy(self) -> None:
-        """Remove what an end that was interrupted has left beside the files."""
+        """Remove what was interrupted: stages, and what an end has left beside the files."""
+        for name in os.listdir(self.folder):
+            if name.startswith(STAGE):
+                shutil.rmtree(os.path.join(self.folder, name))
         for name, state in self._states():
             found = disk.read_image(self._path(name, state))
             forget(Journal.load(found.content).images if found else ())

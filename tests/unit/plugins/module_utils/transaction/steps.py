@@ -22,14 +22,17 @@ OPERATIONS = {
 
 
 class Steps:
-    """Counts the steps of a transaction, and lets something happen at one of them, or from one of them on."""
+    """Counts the steps of a transaction, and lets something happen at one of them, or from one of them on.
 
-    def __init__(self, replace, system, at=0, happens=None):
-        self.number, self.at, self.happens = 0, at, happens
+    What is done in directories that have ``aside`` in their names is no step.
+    """
+
+    def __init__(self, replace, system, at=0, happens=None, aside=None):
+        self.number, self.at, self.happens, self.happening = 0, at, happens, False
         for name, room in OPERATIONS.items():
             replace(os, name, partial(self._operation, getattr(os, name), room))
-        fdopen, ran = os.fdopen, system.run
-        replace(os, "fdopen", lambda *given: Written(fdopen(*given), self))
+        self.aside, ran, fdopen = aside, system.run, os.fdopen
+        replace(os, "fdopen", lambda handle, *given: Written(fdopen(handle, *given), handle, self))
         replace(system, "run", partial(self._program, ran))
 
     def _operation(self, original, room, *given, **more):
@@ -41,16 +44,22 @@ class Steps:
         return original(*given, **more)
 
     def step(self, room, path):
+        if self.happening or (self.aside and path is not None and self.aside in _name(path)):
+            return
         self.number += 1
         if self.at and self.number >= self.at:
-            self.happens(room, path)
+            self.happening = True
+            try:
+                self.happens(room, path)
+            finally:
+                self.happening = False
 
 
 class Written:
     """A file whose writing is a step."""
 
-    def __init__(self, file, steps):
-        self.file, self.steps = file, steps
+    def __init__(self, file, handle, steps):
+        self.file, self.handle, self.steps = file, handle, steps
 
     def __enter__(self):
         self.file.__enter__()
@@ -63,8 +72,12 @@ class Written:
         return getattr(self.file, name)
 
     def write(self, content):
-        self.steps.step(True, None)
+        self.steps.step(True, self.handle)
         return self.file.write(content)
+
+
+def _name(path):
+    return os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fspath(path)
 
 
 def _directory(given):

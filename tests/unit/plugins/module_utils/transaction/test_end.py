@@ -139,6 +139,27 @@ def test_an_edit_between_the_comparison_and_the_change_is_not_overwritten(transa
     assert text(live) == "by hand = yes\n"
 
 
+def test_a_file_that_cannot_be_replaced_leaves_all_as_it_was(transact, state, live, monkeypatch):
+    """As one is that chattr(1) made immutable."""
+    rename = os.rename
+
+    def refused(source, target):
+        if target == str(live / "table"):
+            raise PermissionError(1, "Operation not permitted", target)
+        rename(source, target)
+
+    (live / "table").write_text("by hand\n")
+    monkeypatch.setattr(os, "rename", refused)
+    with pytest.raises(UserError, match=r"table: Operation not permitted; the old one is back"):
+        transact(confirm_timeout=600)
+    assert {path.name: path.read_text() for path in live.iterdir()} == {
+        "main.cf": OLD,
+        "master.cf": "untouched\n",
+        "table": "by hand\n",
+    }
+    assert Store(state).pending() is None
+
+
 def test_no_timer_no_change(transact, system, live, state):
     system.broken = lambda argv: argv[0] == "systemd-run"
     with pytest.raises(UserError, match="no confirmation timer can be set, and nothing was changed"):

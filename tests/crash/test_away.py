@@ -1,0 +1,106 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller, or the host itself, is gone in the middle of a change."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import ROOT
+from program import PLACE, build, copy, work
+
+TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
+LATE = 10  # seconds after that in which the host has to be as it was
+# when the controller is killed: as soon as it says this
+MOMENTS = ["Apply the configuration", "Probe it from another host", "Prove that mail", "Confirm the transaction"]
+CHOSEN = MOMENTS if os.environ.get("MAILOPS_TORTURE") else MOMENTS[1:2]
+PENDING = "/var/lib/mailops-postmaster/pending.json"
+# at which step of the change the host is stopped, of about so many
+STEPS = range(20, 140, 10) if os.environ.get("MAILOPS_TORTURE") else [90]
+
+
+def lands(lab):
+    """A message to postmaster, from the stranger."""
+    ((token, code, text),) = lab.send([("EHLO", "{far}", "postmaster@{L}")])
+    assert code == 250, text
+    lab.settle(lab.name)
+    return lab.count(lab.name, "alice", token) == 1
+
+
+def texts(lab):
+    """The files of the configuration, and what is left beside them."""
+    paths = [template["path"] for template in lab.data()["mta_backend_transaction"]["templates"]]
+    host = lab.runner.get_host(lab.name)
+    left = host.check_output("sudo find /etc -name '.*.before' -o -name '.*.next'")
+    return left, host.check_output("sudo cat" + " %s" * len(paths), *paths)
+
+
+def podman(*words, check=True):
+    """What podman says."""
+    done = subprocess.run([ROOT / "tests" / "lab" / "podman", *words], check=check, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def inventory(request):
+    return request.config.option.ansible_inventory
+
+
+@pytest.mark.parametrize("moment", CHOSEN)
+def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, inventory, moment):
+    before = hosts(texts)
+    changed = {"mta_confirm_timeout": TIMEOUT, "mta_message_size": 50000000 + secrets.randbelow(1000000)}
+    command = ["ansible-playbook", f"--inventory={inventory}", "--limit=trixie:stranger", "playbooks/site.yml"]
+    command += ["--extra-vars", json.dumps(changed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as play:
+        said = next(line for line in play.stdout if moment in line)
+        os.killpg(play.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    assert moment in said
+
+    def healed(lab):
+        host = lab.runner.get_host(lab.name)
+        while host.run("sudo test -e %s", PENDING).rc == 0:
+            assert time.monotonic() < killed + TIMEOUT + LATE, "not healed"
+        assert lands(lab)
+        return texts(lab)
+
+    after = hosts(healed)
+    seconds = time.monotonic() - killed
+    print(f"controller killed at {moment!r}: all answer for postmaster after {seconds:.1f} s")
+    for name, (left, text) in after.items():
+        assert left == ""
+        assert text == before[name][1] or moment in (MOMENTS[0], MOMENTS[-1])
+
+
+def test_a_host_that_is_stopped_hard_boots_with_a_whole_configuration(hosts, tmp_path):
+    path = tmp_path / "crash.zip"
+    build(path)
+
+    def stopped(lab):
+        copy(lab, path)
+        for step in STEPS:
+            before, host = texts(lab), lab.runner.get_host(lab.name)
+            host.check_output("sudo rm -f /run/hanging")
+            host.check_output("printf %%s %s | sudo tee /run/work >/dev/null", work(lab, hang=step))
+            host.check_output(f"sudo systemd-run --quiet --property=StandardInput=file:/run/work python3 {PLACE}")
+            assert any(host.run("test -e /run/hanging").rc == 0 for dummy in range(1000)), "the step was never reached"
+            container = "{lab_name}-{inventory_hostname}".format(**lab.facts)
+            podman("kill", container)
+            podman("start", container)
+            boot = ["exec", container, "systemctl", "is-system-running", "--wait"]
+            assert any(podman(*boot, check=False) in ("running", "degraded") for dummy in range(300)), "no boot"
+            assert host.run("sudo test -e %s", PENDING).rc != 0
+            assert texts(lab) == ("", before[1]), step
+            assert lands(lab)
+        return len(STEPS)
+
+    for name, number in hosts(stopped).items():
+        print(f"{name}: stopped hard {number} times, each time whole after the boot")
