@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..transaction.files import read_image, restore, write_image
+from ..transaction.files import lock, read_image, restore, write_image
 from ..transaction.plan import Image
 from .compile import Compiler
 from .table import ParseError, Table, Target, cycle, edit, parse, states, target
@@ -33,7 +33,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """The result of the module; ``params`` are its options."""
+    """The result of the module; ``params`` are its options. Nobody else edits the table meanwhile."""
+    if check_mode:
+        return _apply(host, params, check_mode)
+    with lock(os.path.dirname(os.path.realpath(params["path"]))):
+        return _apply(host, params, check_mode)
+
+
+def _apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)

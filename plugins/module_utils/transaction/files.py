@@ -111,13 +111,15 @@ def change(file: Mapping[str, Any]) -> Change:
 
 @contextlib.contextmanager
 def lock(path: str, wait: bool = False) -> Iterator[None]:
-    """The one lock of the host; held until the end. Who does not ``wait`` for it is refused."""
-    with open(path, "a", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another transaction is under way on this host (it holds {path}); try again") from None
+    """A lock on a file, or on a directory; held until the end. Who does not ``wait`` for it is refused."""
+    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+    except BlockingIOError:
+        raise UserError(f"another transaction is under way on this host (it holds {path}); try again") from None
+    finally:
+        os.close(handle)
 
 
 def _before(target: str) -> str:

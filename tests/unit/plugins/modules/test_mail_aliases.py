@@ -10,6 +10,7 @@ import re
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import evidence
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import lock
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
 TABLE = "# The people\nalice-s: alice\n\npostmaster:\troot  \nroot: alice,\n# and\n  bob\n"
@@ -322,3 +323,11 @@ def test_a_table_with_a_mistake_in_it_is_named_with_the_line(run_module, host):
     assert result["failed"]
     assert result["msg"].startswith(f"{host.path}:2: is not of the form")
     assert host.state() == before
+
+
+def test_two_edits_at_once_are_refused(run_module, host):
+    host.write(TABLE)
+    with lock(str(host.path.parent)):
+        result = run(run_module, host, {"postmaster": "alice"})
+    assert "another transaction is under way" in result["msg"]
+    assert host.path.read_text() == TABLE
