@@ -5,96 +5,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 
 import pytest
+from loss import KILL, Loss
 
 LARGE = "\n" + ("x" * 78 + "\n") * 840
 # Sends a message over loopback and kills every process of the service as soon as its 250 is there.
-SEND_AND_KILL = """
-import glob, json, os, re, signal, smtplib, sys
+SEND_AND_KILL = (
+    KILL
+    + """
+import json, smtplib, sys
 work = json.load(sys.stdin)
-def processes():
-    for path in glob.glob("/proc/[0-9]*/cgroup"):
-        try:
-            with open(path) as file:
-                if re.search(r"/%s(@[^/]*)?[.]service" % work["unit"], file.read()):
-                    yield int(path.split("/")[2])
-        except OSError:
-            pass
 connection = smtplib.SMTP("127.0.0.1", 25, timeout=30)
 connection.ehlo()
 connection.mail(work["sender"])
 code, reply = connection.rcpt(work["recipient"])
-known = list(processes())
+known = list(processes(work["unit"]))
 if code == 250:
     code, reply = connection.data(work["text"])
-for pid in known + list(processes()):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-json.dump([code, reply.decode(), len(known)], sys.stdout)
+json.dump([code, reply.decode(), kill(work["unit"], known)], sys.stdout)
 """
-# A directory on a file system of its own, with what is in it, and 100 MiB free: more than Postfix asks for.
-SMALL = """
-set -eu
-used=$(du --summarize --block-size=1K "$1" | cut --fields=1)
-mkdir -p "/run/small$1"
-mount -t tmpfs -o size=$((used + 102400))k tmpfs "/run/small$1"
-cp --archive "$1/." "/run/small$1"
-chown --reference="$1" "/run/small$1"
-chmod --reference="$1" "/run/small$1"
-mount --bind "/run/small$1" "$1"
-"""
-AS_BEFORE = 'umount "$1" && umount "/run/small$1"'
-FILL = 'cat /dev/zero >"/run/small$1/filler" 2>/dev/null || true; truncate --size="-$2K" "/run/small$1/filler"'
+)
 MAILBOXES = "/var/mail"
-
-
-class Loss:
-    """One mail host that is treated badly. Its mailboxes and its queue are on small file systems."""
-
-    def __init__(self, lab):
-        self.lab, self.host = lab, lab.runner.get_host(lab.name)
-        self.directories = (MAILBOXES, lab.facts["lab_spool"])
-
-    def sh(self, script, *arguments):
-        self.host.check_output("sudo sh -c %s sh" + " %s" * len(arguments), script, *arguments)
-
-    def each(self, script):
-        """Do that to the directories, while the service is down."""
-        self.sh("systemctl stop " + self.lab.service())
-        for directory in self.directories:
-            self.sh(script, directory)
-        self.lab.restart()
-
-    @contextlib.contextmanager
-    def full(self, directory, free):
-        """While a directory has so many KiB free."""
-        self.sh(FILL, directory, str(free))
-        try:
-            yield
-        finally:
-            self.sh('rm "/run/small$1/filler"', directory)
-
-    def deliver(self):
-        """Have what waits tried again, until the queue is empty; for 1000 looks at the most."""
-        assert any(self._flushed() for dummy in range(1000)), self.lab.queue(self.lab.name)
-
-    def _flushed(self):
-        self.sh(self.lab.facts["lab_flush"] + " || true")
-        return not self.lab.queue(self.lab.name)
 
 
 @pytest.fixture(scope="module")
 def loss(lab):
-    found = Loss(lab)
-    found.each(SMALL)
-    yield found
-    found.each(AS_BEFORE)
+    found = Loss(lab, MAILBOXES, lab.facts["lab_spool"])
+    with found.small():
+        yield found
 
 
 def test_d2_mail_for_a_full_mailbox_waits_and_lands_when_there_is_room(lab, loss):
@@ -133,8 +74,7 @@ def test_d4_what_was_accepted_before_a_kill_lands(lab, loss, number):
     assert killed
     assert code == 250, text
     lab.restart()
-    # the lock of a delivery that was killed: Postfix itself takes it away after 500 s
-    loss.sh("rm --force /var/mail/*.lock")
+    loss.forget_locks()
     loss.deliver()
     # a second copy is what SMTP does where the first one's delivery was not noted
     assert lab.count(lab.name, "bob", token) in (1, 2)
