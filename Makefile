@@ -2,7 +2,9 @@
 MTA ?= postfix
 RELEASE ?= trixie
 # those of the backends come first, for they look at hosts that have no MTA yet
-SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused service defences spam
+SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused service loss defences spam
+# those that have a whole matrix, of which `make test` runs a part
+WHOLE ?= loss
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 
@@ -51,6 +53,10 @@ sanity: $(DEV) ## build the collection, and run ansible-test sanity on what was 
 molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=postfix, or all of them
 	rm -rf .build/molecule
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
+
+.PHONY: torture
+torture: ## the whole of what `make test` does a part of: many changes and kills under load
+	MAILOPS_TORTURE=1 $(MAKE) --no-print-directory molecule SCENARIO="$(WHOLE)"
 
 .PHONY: conformance
 conformance: ## docs/conformance.md, from what all scenarios measure

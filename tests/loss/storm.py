@@ -88,6 +88,7 @@ class Storm:
             for host in self.hosts.values() if "full" in self.size.events else []:
                 small.enter_context(host.small())
             self._start()
+            small.callback(self.stranger.run, "systemctl stop %s", self.unit)
             for number, event in enumerate(self.size.events, 1):
                 self._wait(TAKEN, number * self.size.messages // (len(self.size.events) + 1))
                 begin = time.time()

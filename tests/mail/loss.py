@@ -43,7 +43,8 @@ chown --reference="$1" "/run/small$1"
 chmod --reference="$1" "/run/small$1"
 mount --bind "/run/small$1" "$1"
 """
-AS_BEFORE = 'umount "$1" && umount "/run/small$1"'
+# a socket may still be bound there
+AS_BEFORE = 'umount --lazy "$1" && umount --lazy "/run/small$1"'
 FILL = 'cat /dev/zero >"/run/small$1/filler" 2>/dev/null || true; truncate --size="-$2K" "/run/small$1/filler"'
 
 
@@ -60,8 +61,8 @@ class Loss:
     @contextlib.contextmanager
     def small(self):
         """While its directories are on file systems of their own."""
-        self._each(SMALL)
         try:
+            self._each(SMALL)
             yield
         finally:
             self._each(AS_BEFORE)
@@ -71,6 +72,10 @@ class Loss:
         self.sh("systemctl stop " + self.lab.service())
         for directory in self.directories:
             self.sh(script, directory)
+        # a socket that was there is bound anew
+        defences = self.lab.data()["mta_backend_defences"].values()
+        for service in [service for defence in defences for service in defence.get("services", [])]:
+            self.sh('! systemctl --quiet is-active "$1" || systemctl restart "$1"', service)
         self.lab.restart()
 
     @contextlib.contextmanager
