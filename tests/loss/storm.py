@@ -81,6 +81,7 @@ class Storm:
         self.changes = 0
         self.spans = []  # what happened, from when, until when
         self.kills = {name: [] for name in self.hosts}
+        self.locks = {name: [] for name in self.hosts}
 
     def blow(self):
         """All of it, from the first message to the last one that was accepted, and until all queues are empty."""
@@ -114,17 +115,23 @@ class Storm:
         for name, host in self.hosts.items():
             assert host.kill()
             self.kills[name].append(time.time())
-        for host in self.hosts.values():
-            host.forget_locks()
+        for name, host in self.hosts.items():
+            self.locks[name] += host.forget_locks()
             host.lab.restart()
 
     def full(self):
         """Have no room for queues until some messages were put off everywhere."""
+        wanted = max(self._lines(PUT_OFF).values()) + REFUSED
         with contextlib.ExitStack() as full:
             for host in self.hosts.values():
                 full.enter_context(host.full(host.lab.facts["lab_spool"], free=0))
-            before = self._lines(PUT_OFF)
-            self._wait(PUT_OFF, max(before.values()) + REFUSED)
+            assert any(self._refused(wanted) for dummy in range(1000))
+
+    def _refused(self, wanted):
+        """Whether so many were put off everywhere; what was delivered meanwhile has left room, which is taken."""
+        for host in self.hosts.values():
+            host.fill(host.lab.facts["lab_spool"], free=0)
+        return min(self._lines(PUT_OFF).values()) >= wanted
 
     def attempts(self, name):
         text = self.stranger.check_output("cat %s/%s", self.folder, name)

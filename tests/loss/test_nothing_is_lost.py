@@ -29,7 +29,7 @@ def test_d1_d4_what_was_accepted_is_found_once(lab, storm, capsys):
         print(f"\n{lab.name}: {storm.size}: {count.accepted} accepted, {count.copies} found, {len(count.lost)} lost")
         print(f"{lab.name}: {count.put_off} attempts put off, {count.unanswered} unanswered")
         print(f"{lab.name}: found twice: {count.unheard} whose 250 was not heard, {count.unnoted} through a kill")
-        print(f"{lab.name}: half a message: {count.torn}")
+        print(f"{lab.name}: left by kills: half messages {count.torn}, locks {storm.locks[lab.name]}")
     assert count.accepted >= storm.size.messages
     assert (count.refused, count.lost, count.doubled, count.astray) == ([], [], [], [])
 

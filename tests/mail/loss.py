@@ -45,7 +45,7 @@ mount --bind "/run/small$1" "$1"
 """
 # a socket may still be bound there
 AS_BEFORE = 'umount --lazy "$1" && umount --lazy "/run/small$1"'
-FILL = 'cat /dev/zero >"/run/small$1/filler" 2>/dev/null || true; truncate --size="-$2K" "/run/small$1/filler"'
+FILL = 'cat /dev/zero >>"/run/small$1/filler" 2>/dev/null || true; truncate --size="-$2K" "/run/small$1/filler"'
 
 
 class Loss:
@@ -78,11 +78,15 @@ class Loss:
             self.sh('! systemctl --quiet is-active "$1" || systemctl restart "$1"', service)
         self.lab.restart()
 
+    def fill(self, directory, free):
+        """Leave so many KiB free, and no more than there are."""
+        self.sh(FILL, directory, str(free))
+
     @contextlib.contextmanager
     def full(self, directory, free):
         """While a directory has so many KiB free."""
-        self.sh(FILL, directory, str(free))
         try:
+            self.fill(directory, free)
             yield
         finally:
             self.sh('rm "/run/small$1/filler"', directory)
@@ -92,8 +96,8 @@ class Loss:
         return int(self.host.check_output("sudo python3 -c %s %s", KILL_NOW, self.lab.service()))
 
     def forget_locks(self):
-        """Take away the locks of deliveries that were killed: Postfix itself does that after 500 s."""
-        self.sh("rm --force /var/mail/*.lock")
+        """Take away the locks of deliveries that were killed, which Postfix itself does after 500 s; their paths."""
+        return self.host.check_output("sudo find /var/mail -name '*.lock' -print -delete").split()
 
     def deliver(self):
         """Have what waits tried again, until the queue is empty; for 1000 looks at the most."""
