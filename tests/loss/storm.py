@@ -65,7 +65,7 @@ class Size:
 
 ROUND = ["change"] * 4 + ["kill"]
 REDUCED = Size(300, 6, ["change", "change", "kill", "change"])
-WHOLE = Size(5000, 12, [*ROUND * 2, "full", *ROUND * 3])
+WHOLE = Size(5000, 8, [*ROUND * 2, "full", *ROUND * 3])
 
 
 class Storm:
