@@ -18,7 +18,8 @@ from storm import REDUCED, WHOLE, Storm
 def storm(hosts, request):
     """One for all hosts at the same time."""
     labs = list(hosts(lambda lab: lab).values())
-    found = Storm(labs, request.config.option.ansible_inventory, WHOLE if os.environ.get("MAILOPS_TORTURE") else REDUCED)
+    size = WHOLE if os.environ.get("MAILOPS_TORTURE") else REDUCED
+    found = Storm(labs, request.config.option.ansible_inventory, size)
     found.blow()
     return found
 
