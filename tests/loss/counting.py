@@ -77,9 +77,10 @@ def _judge(found, delivery, times, unheard, kills):
     if not times:
         found.lost.append(delivery)
     for number, (first, second) in enumerate(pairwise(times)):
+        kill = next((kill for kill in kills if kill - NOTING <= first <= kill <= second + 1), None)
         if number < unheard:
             found.unheard.append(delivery)
-        elif any(kill - NOTING <= first <= kill <= second + 1 for kill in kills):
-            found.unnoted.append(delivery)
+        elif kill:
+            found.unnoted.append(f"{delivery}: {kill - first:.0f} s before a kill, and {second - kill:.0f} s after it")
         else:
             found.doubled.append(delivery)

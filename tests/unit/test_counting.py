@@ -52,7 +52,11 @@ WRONG = {
         {"unheard": ["r-1 to bob"], "doubled": ["r-1 to bob"]},
     ),
     "a reply to another command was lost": ([attempt(0, "DATA"), TAKEN], [COPY, COPY], {"doubled": ["r-1 to bob"]}),
-    "a kill after the first one": ([TAKEN], [COPY, ["bob", "r-1", 205, True]], {"unnoted": ["r-1 to bob"]}),
+    "a kill after the first one": (
+        [TAKEN],
+        [COPY, ["bob", "r-1", 205, True]],
+        {"unnoted": ["r-1 to bob: 3 s before a kill, and 102 s after it"]},
+    ),
 }
 KILLS = {"a kill after the first one": [103.0], "it is there twice": [50.0, 99.0, 120.0]}
 
