@@ -1,8 +1,8 @@
 # The parts of building and testing this collection. Each installs what it needs: `make demo` works in a fresh clone.
 MTA ?= postfix
 RELEASE ?= trixie
-# those of the backends come first, for they look at hosts that have no MTA yet
-SCENARIO ?= $(notdir $(basename $(wildcard roles/mta/vars/backends/*.yml))) broken refused service defences spam
+# site comes first, for it looks at hosts that have no MTA yet
+SCENARIO ?= site broken refused service defences spam crash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 
@@ -48,9 +48,13 @@ sanity: $(DEV) ## build the collection, and run ansible-test sanity on what was 
 	tests/sanity/run
 
 .PHONY: molecule
-molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=postfix, or all of them
+molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=site, or all of them; LAB_HOSTS=postfix
 	rm -rf .build/molecule
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
+
+.PHONY: torture
+torture: ## the whole of what make test tries a part of: a matter of hours
+	MAILOPS_TORTURE=1 $(MAKE) --no-print-directory molecule SCENARIO=crash
 
 .PHONY: conformance
 conformance: ## docs/conformance.md, from what all scenarios measure

@@ -72,7 +72,7 @@ def read() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, dict[str, st
         return json.loads(path.read_text(encoding="utf-8"))
 
     names = {host: "{}-{}.json".format(*host) for host in HOSTS}
-    return {host: (load(MEASURED / host[0] / name), load(MEASURED / "tests" / name)) for host, name in names.items()}
+    return {host: (load(MEASURED / "site" / name), load(MEASURED / "tests" / name)) for host, name in names.items()}
 
 
 if __name__ == "__main__":

@@ -92,11 +92,12 @@ def test_every_variable_of_mail_plan_is_an_option_of_a_role():
     assert wanted <= {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
 
 
-def test_every_backend_has_its_adapter_its_templates_and_its_scenario():
+def test_every_backend_has_its_adapter_its_templates_and_its_hosts():
     names = [path.stem for path in BACKENDS]
     assert names == sorted(ADAPTERS)
     assert names == sorted(path.name for path in (ROOT / "roles" / "mta" / "templates").iterdir() if path.is_dir())
-    assert all((ROOT / "molecule" / name / "molecule.yml").is_file() for name in names)
+    variables = ROOT / "molecule" / "inventory" / "group_vars"
+    assert all((variables / f"{name}.yml").is_file() for name in names)
 
 
 def test_the_backends_share_one_schema():

@@ -216,7 +216,7 @@ def main():
         hang(trial.params(), work["hang"])
     number = trial.steps()
     chosen = work["at"] or number
-    steps = sorted({1 + place * (number - 1) // max(1, chosen - 1) for place in range(chosen)})
+    steps = [1 + (2 * place + 1) * number // (2 * chosen) for place in range(chosen)]
     cells = [trial.cell(name, step) for name in ("timer", "run") for step in steps]
     subprocess.run(["sh", "-c", SMALL], check=True)
     try:
