@@ -13,14 +13,14 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".build"))
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS, RESOLVES
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import FAIL, PASS, add_up
 
 MEASURED = ROOT / ".build" / "conformance"
 PAGE = ROOT / "docs" / "conformance.md"
 RELEASES = {"bookworm": "12", "trixie": "13"}
-HOSTS = [(mta, release) for mta in ADAPTERS for release in RELEASES]
+HOSTS = [(mta, release) for mta in KNOWN for release in RELEASES]
 UPSTREAM, NOT_MEASURED = "fail, upstream", "not measured"
 
 HEAD = """\
@@ -41,7 +41,7 @@ def verdicts(result: dict[str, Any], outcomes: dict[str, dict[str, str]]) -> dic
         problems = [problem for item in domain["resolves"]["addresses"] for problem in item["problems"]]
         for item in (*problems, *domain["accepts"]["checks"], *domain["lands"]["messages"]):
             found.setdefault(item["id"], []).append(UPSTREAM if item.get("limit") else item["verdict"])
-    cannot = {limit.id for limit in ADAPTERS[result["mta"]].limits}
+    cannot = {limit.id for limit in adapter_class(result["mta"]).limits}
     for row, shown in outcomes.items():
         words = shown.values()
         found.setdefault(row, []).extend(UPSTREAM if word == FAIL and row in cannot else word for word in words)
