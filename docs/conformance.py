@@ -13,14 +13,14 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".build"))
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS, RESOLVES
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import FAIL, PASS, add_up
 
 MEASURED = ROOT / ".build" / "conformance"
 PAGE = ROOT / "docs" / "conformance.md"
 RELEASES = {"bookworm": "12", "trixie": "13"}
-HOSTS = [(mta, release) for mta in ADAPTERS for release in RELEASES]
+HOSTS = [(mta, release) for mta in KNOWN for release in RELEASES]
 UPSTREAM, NOT_MEASURED = "fail, upstream", "not measured"
 
 HEAD = """\
@@ -41,7 +41,7 @@ def verdicts(result: dict[str, Any], outcomes: dict[str, dict[str, str]]) -> dic
         problems = [problem for item in domain["resolves"]["addresses"] for problem in item["problems"]]
         for item in (*problems, *domain["accepts"]["checks"], *domain["lands"]["messages"]):
             found.setdefault(item["id"], []).append(UPSTREAM if item.get("limit") else item["verdict"])
-    cannot = {limit.id for limit in ADAPTERS[result["mta"]].limits}
+    cannot = {limit.id for limit in adapter_class(result["mta"]).limits}
     for row, shown in outcomes.items():
         words = shown.values()
         found.setdefault(row, []).extend(UPSTREAM if word == FAIL and row in cannot else word for word in words)
@@ -72,7 +72,7 @@ def read() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, dict[str, st
         return json.loads(path.read_text(encoding="utf-8"))
 
     names = {host: "{}-{}.json".format(*host) for host in HOSTS}
-    return {host: (load(MEASURED / host[0] / name), load(MEASURED / "tests" / name)) for host, name in names.items()}
+    return {host: (load(MEASURED / "site" / name), load(MEASURED / "tests" / name)) for host, name in names.items()}
 
 
 if __name__ == "__main__":

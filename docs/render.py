@@ -11,7 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".build"))
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 
 HEAD = """\
@@ -45,8 +45,8 @@ def catalogue() -> str:
     ]
     limits = [
         f"| {name} | {limit.id} | `{limit.command}` | `{limit.reply}` | {limit.reason} |"
-        for name, mta in ADAPTERS.items()
-        for limit in mta.limits
+        for name in KNOWN
+        for limit in adapter_class(name).limits
     ]
     return HEAD + "\n".join(rows) + "\n" + LIMITS + "\n".join(limits) + "\n"
 

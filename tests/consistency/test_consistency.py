@@ -12,7 +12,7 @@ import runpy
 
 import pytest
 import yaml
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import ADAPTERS
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,11 +92,13 @@ def test_every_variable_of_mail_plan_is_an_option_of_a_role():
     assert wanted <= {name for spec in specs for name in spec["argument_specs"]["main"]["options"]}
 
 
-def test_every_backend_has_its_adapter_its_templates_and_its_scenario():
+def test_every_backend_has_its_adapter_its_templates_and_its_hosts():
     names = [path.stem for path in BACKENDS]
-    assert names == sorted(ADAPTERS)
+    assert [adapter_class(name).name for name in names] == names
+    assert names == sorted(KNOWN)
     assert names == sorted(path.name for path in (ROOT / "roles" / "mta" / "templates").iterdir() if path.is_dir())
-    assert all((ROOT / "molecule" / name / "molecule.yml").is_file() for name in names)
+    variables = ROOT / "molecule" / "inventory" / "group_vars"
+    assert all((variables / f"{name}.yml").is_file() for name in names)
 
 
 def test_the_backends_share_one_schema():
@@ -128,5 +130,5 @@ def test_the_page_of_what_was_measured_has_every_row_and_no_blank():
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     heads, _rule, *rows = lines
     assert [row[0] for row in rows] == list(REQUIREMENTS)
-    assert len(heads) == 2 + 2 * len(ADAPTERS)
+    assert len(heads) == 2 + 2 * len(KNOWN)
     assert all(len(row) == len(heads) and all(row) for row in rows)

@@ -23,6 +23,7 @@ import time
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import host as transactions
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import service
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import STAGE, Store
@@ -211,12 +212,14 @@ def hang(params, step):
 
 def main():
     work = json.load(sys.stdin)
+    # how long a service has to hold is not what is tried here
+    service.HELD = 0.1
     trial = Trial(work)
     if work.get("hang"):
         hang(trial.params(), work["hang"])
     number = trial.steps()
     chosen = work["at"] or number
-    steps = sorted({1 + place * (number - 1) // max(1, chosen - 1) for place in range(chosen)})
+    steps = [1 + (2 * place + 1) * number // (2 * chosen) for place in range(chosen)]
     cells = [trial.cell(name, step) for name in ("timer", "run") for step in steps]
     subprocess.run(["sh", "-c", SMALL], check=True)
     try:

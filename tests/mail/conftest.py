@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ROOT / "roles" / "mta" / "vars" / "backends"
 FAR_HOST = ROOT / "tests" / "lab" / "far_host.py"
 KEPT = "/run/far-host.json"
+TRIED = "tried"  # a property of a test: what it tried
 CLIENT = """
 import json, smtplib, ssl, sys
 work = json.load(sys.stdin)
@@ -211,6 +212,21 @@ class Lab:
     def kept(self):
         """What the far mail host has got: dictionaries of sender, recipients and text."""
         return [json.loads(line) for line in self.runner.get_host("stranger").run("cat %s", KEPT).stdout.splitlines()]
+
+
+def pytest_collection_modifyitems(items):
+    """Tests on the hosts of one backend follow each other."""
+    for item in items:
+        found = re.search(r"ansible://(\w+)-", item.nodeid)
+        item.add_marker(pytest.mark.xdist_group(found[1] if found else "all"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what was tried, and how much of it."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            if name == TRIED:
+                terminalreporter.write_line(text)
 
 
 def pytest_sessionstart(session):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
     from .evidence import Host
-    from .identify import Signs
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ class Adapter(Protocol):
     """One MTA on one host. Nothing that is asked of it changes anything."""
 
     name: str
-    signs: Signs
     limits: tuple[Limit, ...]
     trusts_itself: bool
     """Whether the MTA relays for its own host, whatever address that host comes from."""

@@ -14,7 +14,6 @@ from .adapter import AliasFile, Served, Table
 from .exim_oracle import Oracle
 from .exim_route import COMPILED, Address, Include, Routers, source_of
 from .exim_syntax import drivers, lookups, named_list, settings
-from .identify import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +32,6 @@ class Exim:
     """One Exim, as it describes itself."""
 
     name = "exim"
-    signs = Signs("/usr/sbin/exim4", ("exim4", "exim"))
     limits: tuple[Limit, ...] = ()
     trusts_itself = False
 

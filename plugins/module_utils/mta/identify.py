@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signs:
-    """How an MTA is known: a program that only it has, and the names of the processes that listen for it."""
+    """How an MTA is known: a program that only it has, the processes that listen for it; and its adapter."""
 
     program: str
     processes: tuple[str, ...]
+    adapter: str
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from ..proof import Limit
 from ..verdict import FAIL, Problem
 from . import opensmtpd_log
 from .adapter import AliasFile, Served, Table
-from .identify import Signs
 from .opensmtpd_deliver import next_hop
 from .opensmtpd_expand import Agent, Node
 from .opensmtpd_rules import Rules
@@ -41,7 +40,6 @@ class OpenSMTPD:
     """One OpenSMTPD, as its configuration describes it."""
 
     name = "opensmtpd"
-    signs = Signs("/usr/sbin/smtpctl", ("smtpd",))
     limits: tuple[Limit, ...] = (
         Limit("A4", r"^RCPT TO:<\"", r"501 ", "OpenSMTPD takes no quoted local part"),
         Limit("A11", r"^MAIL FROM:.* SIZE=", "250 ", "OpenSMTPD asks for the size of a message at its end"),

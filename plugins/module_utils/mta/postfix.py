@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from . import postfix_log
 from .adapter import AliasFile, Served, Table
-from .identify import Signs
 from .postfix_local import Include, Local, LocalDelivery, Node
 from .postfix_route import RELAY, Address, Router
 from .postfix_syntax import addresses, elements, parameters, ports, services
@@ -46,7 +45,6 @@ class Postfix:
     """One Postfix, as its tools describe it."""
 
     name = "postfix"
-    signs = Signs("/usr/sbin/postconf", ("master",))
     limits: tuple[Limit, ...] = ()
     trusts_itself = False
 

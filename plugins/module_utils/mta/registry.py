@@ -1,26 +1,39 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of names: the MTAs that are known. Each is an adapter, which says how its MTA is recognised."""
+"""The list of names: the MTAs that are known, how each is recognised, and the adapter in the module of that name."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .exim import Exim
-from .identify import Evidence, identify, installed
-from .opensmtpd import OpenSMTPD
-from .postfix import Postfix
-from .sendmail import Sendmail
+from .identify import Evidence, Signs, identify, installed
 
 if TYPE_CHECKING:
     from .adapter import Adapter
     from .evidence import Host, Socket
-    from .identify import Signs
 
-ADAPTERS: dict[str, type[Adapter]] = {mta.name: mta for mta in (Exim, OpenSMTPD, Postfix, Sendmail)}
-KNOWN: dict[str, Signs] = {name: mta.signs for name, mta in ADAPTERS.items()}
+    # Ansible sends to a host what is imported anywhere. There only the adapter that is needed is loaded.
+    from .exim import Exim
+    from .opensmtpd import OpenSMTPD
+    from .postfix import Postfix
+    from .sendmail import Sendmail
+
+KNOWN = {
+    "exim": Signs("/usr/sbin/exim4", ("exim4", "exim"), "Exim"),
+    "opensmtpd": Signs("/usr/sbin/smtpctl", ("smtpd",), "OpenSMTPD"),
+    "postfix": Signs("/usr/sbin/postconf", ("master",), "Postfix"),
+    "sendmail": Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail"), "Sendmail"),
+}
+
+
+def adapter_class(name: str) -> type[Exim | OpenSMTPD | Postfix | Sendmail]:
+    """The adapter of an MTA that is known."""
+    found: type[Exim | OpenSMTPD | Postfix | Sendmail]
+    found = getattr(import_module("." + name, __package__), KNOWN[name].adapter)
+    return found
 
 
 def look(host: Host) -> tuple[str, list[str]]:
@@ -45,4 +58,4 @@ def adapter(host: Host, name: str = "") -> Adapter:
         raise UserError(
             "mta: '{}' is not installed on this host; installed: {}".format(wanted, ", ".join(there) or "none")
         )
-    return ADAPTERS[wanted](host)
+    return adapter_class(wanted)(host)

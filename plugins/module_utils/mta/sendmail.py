@@ -13,7 +13,6 @@ from ..proof import Limit
 from ..smtp.names import is_address
 from . import sendmail_log
 from .adapter import AliasFile, Opinion, Served, Table
-from .identify import Signs
 from .sendmail_route import Address, Node, Router
 from .sendmail_syntax import alias_files, keys, maps
 from .sendmail_tools import Tools
@@ -33,7 +32,6 @@ class Sendmail:
     """One Sendmail, as its tools describe it."""
 
     name = "sendmail"
-    signs = Signs("/usr/libexec/sendmail/sendmail", ("sendmail-mta", "sendmail"))
     limits: tuple[Limit, ...] = (
         Limit(
             "E1", "^connect", "220", "Sendmail greets everybody with 220 whom no milter refuses; let it be send_only"

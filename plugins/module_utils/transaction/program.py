@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 import zipfile
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -16,19 +18,21 @@ MAIN = "import sys\nfrom {} import main\nsys.exit(main())\n"
 
 
 def program() -> bytes:
-    """A zip archive that Python runs as ``undo.main``: the modules of this collection that are loaded now."""
-    top = __name__.partition(".")[0]
+    """A zip archive that Python runs as ``undo.main``: all modules of this collection that are here."""
+    parts = __name__.split(".")
+    packages = [".".join(parts[:count]) for count in range(1, len(parts) - 1)]
+    utils: Any = sys.modules[packages[-1]]
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("__main__.py", MAIN.format(main.__module__))
-        for name, module in sorted(sys.modules.items()):
-            if name.partition(".")[0] == top and ".plugins.modules" not in name:
-                path = name.replace(".", "/") + ("/__init__.py" if hasattr(module, "__path__") else ".py")
-                packed.writestr(path, _source(name))
+        for name in packages:
+            packed.writestr(name.replace(".", "/") + "/__init__.py", "")
+        for found in pkgutil.walk_packages(utils.__path__, packages[-1] + "."):
+            path = found.name.replace(".", "/") + ("/__init__.py" if found.ispkg else ".py")
+            packed.writestr(path, _source(found))
     return archive.getvalue()
 
 
-def _source(name: str) -> str:
-    """The text of a module; empty for a package without one."""
-    loader: Any = getattr(sys.modules[name].__spec__, "loader", None)
-    return (loader.get_source(name) if hasattr(loader, "get_source") else "") or ""
+def _source(found: pkgutil.ModuleInfo) -> str:
+    spec: Any = find_spec(found.name)
+    return spec.loader.get_source(found.name) or ""
