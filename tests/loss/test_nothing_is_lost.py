@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from conftest import TRIED
 from storm import REDUCED, WHOLE, Storm
 
 
@@ -24,13 +25,15 @@ def storm(hosts, request):
     return found
 
 
-def test_d1_d4_what_was_accepted_is_found_once(lab, storm, capsys):
+def test_d1_d4_what_was_accepted_is_found_once(lab, storm, record_property):
     count = storm.count(lab.name)
-    with capsys.disabled():
-        print(f"\n{lab.name}: {storm.size}: {count.accepted} accepted, {count.copies} found, {len(count.lost)} lost")
-        print(f"{lab.name}: {count.put_off} attempts put off, {count.unanswered} unanswered")
-        print(f"{lab.name}: found twice: {count.unheard} whose 250 was not heard, {count.unnoted} through a kill")
-        print(f"{lab.name}: left by kills: half messages {count.torn}, locks {storm.locks[lab.name]}")
+    for text in (
+        f"{storm.size}: {count.accepted} accepted, {count.copies} found, {len(count.lost)} lost",
+        f"{count.put_off} attempts put off, {count.unanswered} unanswered",
+        f"found twice: {count.unheard} whose 250 was not heard, {count.unnoted} through a kill",
+        f"left by kills: half messages {count.torn}, locks {storm.locks[lab.name]}",
+    ):
+        record_property(TRIED, f"{lab.name}: {text}")
     assert count.accepted >= storm.size.messages
     assert (count.refused, count.lost, count.doubled, count.astray) == ([], [], [], [])
 
