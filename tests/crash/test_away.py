@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import ROOT, TRIED
@@ -22,6 +24,8 @@ LATE = 10  # seconds after that in which the host has to be as it was
 MOMENTS = ["Apply the configuration", "Probe it from another host", "Prove that mail", "Confirm the transaction"]
 CHOSEN = MOMENTS if os.environ.get("MAILOPS_TORTURE") else MOMENTS[1:2]
 PENDING = "/var/lib/mailops-postmaster/pending.json"
+# what one of two plays at once is told
+REFUSED = "another transaction is under way|cannot be confirmed any more|changed by somebody else meanwhile"
 # at which step of the change the host is stopped, of about so many
 STEPS = range(20, 140, 10) if os.environ.get("MAILOPS_TORTURE") else [90]
 
@@ -49,19 +53,29 @@ def podman(*words, check=True):
 
 
 @pytest.fixture
-def inventory(request):
-    return request.config.option.ansible_inventory
+def play(request):
+    """``play(size, timeout)``: starts a play that changes the size of the largest message; its process."""
+
+    def start(size, timeout):
+        command = ["ansible-playbook", f"--inventory={request.config.option.ansible_inventory}", "playbooks/site.yml"]
+        command += ["--limit=trixie:stranger", "--extra-vars"]
+        command.append(json.dumps({"mta_confirm_timeout": timeout, "mta_message_size": size}))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
+
+    return start
+
+
+def some_size():
+    return 50000000 + secrets.randbelow(1000000)
 
 
 @pytest.mark.parametrize("moment", CHOSEN)
-def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, inventory, moment, record_property):
+def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, play, moment, record_property):
     before = hosts(texts)
-    changed = {"mta_confirm_timeout": TIMEOUT, "mta_message_size": 50000000 + secrets.randbelow(1000000)}
-    command = ["ansible-playbook", f"--inventory={inventory}", "--limit=trixie:stranger", "playbooks/site.yml"]
-    command += ["--extra-vars", json.dumps(changed)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as play:
-        said = next(line for line in play.stdout if moment in line)
-        os.killpg(play.pid, signal.SIGKILL)
+    with play(some_size(), TIMEOUT) as process:
+        said = next(line for line in process.stdout if moment in line)
+        os.killpg(process.pid, signal.SIGKILL)
     killed = time.monotonic()
     assert moment in said
 
@@ -80,6 +94,25 @@ def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, in
     for name, (left, text) in after.items():
         assert left == ""
         assert text == before[name][1] or moment in (MOMENTS[0], MOMENTS[-1])
+
+
+def test_of_two_plays_at_once_each_host_obeys_one(hosts, play, record_property):
+    sizes = [some_size(), some_size()]
+    plays = [play(size, timeout=600) for size in sizes]
+    with ThreadPoolExecutor(len(plays)) as pool:
+        said = list(pool.map(lambda process: process.communicate()[0], plays))
+    for process, words in zip(plays, said, strict=True):
+        assert process.returncode == 0 or re.search(REFUSED, words), words
+
+    def obeyed(lab):
+        left, text = texts(lab)
+        assert (left, lab.runner.get_host(lab.name).run("sudo test -e %s", PENDING).rc) == ("", 1)
+        assert lands(lab)
+        return [size for size in sizes if str(size) in text]
+
+    found = hosts(obeyed)
+    assert all(len(size) == 1 for size in found.values()), found
+    record_property(TRIED, f"two plays at once, which ended with {[process.returncode for process in plays]}")
 
 
 def test_a_host_that_is_stopped_hard_boots_with_a_whole_configuration(hosts, tmp_path, record_property):
