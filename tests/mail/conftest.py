@@ -204,7 +204,7 @@ class Lab:
         """Starts the far mail host beside the stranger, where it does not run yet."""
         start = "systemd-run --quiet --collect --unit=far-host --property=Type=notify python3 -c %s %s"
         self.runner.get_host("stranger").check_output(
-            "systemctl --quiet is-active far-host || " + start,
+            "flock /run/far-host.lock sh -c 'systemctl --quiet is-active far-host || exec \"$@\"' sh " + start,
             FAR_HOST.read_text(encoding="utf-8"),
             KEPT,
         )
