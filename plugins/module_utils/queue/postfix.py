@@ -41,14 +41,14 @@ def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _record(raw: bytes, at: int) -> tuple[str, bytes, int]:
     """The kind and the data of a record, and where the next one is; of the length, each byte has seven bits."""
+    kind, size, shift = chr(*raw[at : at + 1] or b"\0"), 0, 0
     try:
-        kind, size, shift = chr(raw[at]), 0, 0
         while shift == 0 or raw[at] > 0x7F:
             at += 1
             size |= (raw[at] & 0x7F) << shift
             shift += 7
     except IndexError:
-        size = len(raw)
+        size = len(raw) + 1
     data = raw[at + 1 : at + 1 + size]
     if len(data) < size:
         raise UnreadableError("the file has no end")
