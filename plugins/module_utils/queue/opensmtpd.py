@@ -15,34 +15,36 @@ if TYPE_CHECKING:
     from ..mta.evidence import Host
 
 MESSAGE = "message"
+NOBODY = "@"  # the null sender
 FAILED = "failed"  # the kind of a bounce, other than that mail is late, or has arrived
 
 
 def fields(raw: bytes) -> dict[str, str]:
     """The fields of an envelope."""
     found = dict(line.partition(": ")[::2] for line in text(raw).splitlines() if ": " in line)
-    if not {"sender", "rcpt", "dest", "type"} <= set(found) - {""} and not raw.startswith(b"version:"):
+    if not {"type", "sender", "rcpt", "dest"} <= set(found):
         raise UnreadableError("an envelope is not the text that smtpd writes (is the queue compressed or encrypted?)")
     return found
 
 
 def recipient(envelope: dict[str, str]) -> str:
     """To whom the envelope goes: it is one of the ends of an alias, and nobody else of that is to get it again."""
-    user, dest = envelope.get("mda-user", ""), envelope.get("dest", "")
-    if envelope.get("type") == "mda" and (envelope.get("mda-exec") or not user):
-        return envelope.get("rcpt", "")
-    own = re.fullmatch(re.escape(user) + r"(\+.*)?@.*", dest, re.IGNORECASE)
-    return user if envelope.get("type") == "mda" and not own else dest
+    user, dest = envelope.get("mda-user", ""), envelope["dest"]
+    if envelope["type"] != "mda":
+        return dest
+    if envelope.get("mda-exec") or not user:
+        return envelope["rcpt"]
+    return dest if re.fullmatch(re.escape(user) + r"(\+.*)?@.*", dest, re.IGNORECASE) else user
 
 
 def read(_host: Host, entry: Entry) -> Queued | None:
     names = [name for name in sorted(os.listdir(entry.path)) if re.fullmatch(f"{entry.id}[0-9a-f]{{8}}", name)]
     envelopes = [fields(read_bytes(os.path.join(entry.path, name))) for name in names]
     # of these the sender is still to be told: they will fail once more, and then that is done
-    left = [found for found in envelopes if found.get("type") != "bounce" or found.get("bounce-type") == FAILED]
+    left = [found for found in envelopes if found["type"] != "bounce" or found.get("bounce-type") == FAILED]
     if not left:
         return None
-    senders = {found.get("sender", "") for found in left}
+    senders = {re.sub(f"^{NOBODY}$", "", found["sender"]) for found in left}
     if len(senders) > 1:
         raise UnreadableError("its envelopes have different senders")
     content = read_bytes(os.path.join(entry.path, MESSAGE))
