@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..smtp.reply import Answer, NoReply
@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 60.0  # seconds for one reply
 RECIPIENTS = 100  # of one transaction: so many everybody takes (RFC 5321 section 4.5.3.1.8)
-TRUSTED = "127.0.0.1"  # from here a mail host relays for its own programs
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A message, or a part of it, that nobody took: its file, the recipients, and the reply."""
-
-    path: str
-    recipients: tuple[str, ...]
-    why: str
+TRUSTED = ("127.0.0.1", "::1")  # from here a mail host relays for its own programs
 
 
 class Injector:
@@ -75,7 +66,7 @@ class Injector:
         if self._connection and not self._connection.open:
             self.close()
         if not self._connection:
-            source = TRUSTED if ":" not in self._address else ""
+            source = TRUSTED[":" in self._address]
             connection = connect(self._address, self._port, self._limits, source=source)
             if isinstance(connection, NoReply):
                 return connection
@@ -87,10 +78,10 @@ class Injector:
         return self._connection
 
 
-def inject(saved: Saved, address: str, port: int, seconds: float) -> list[Kept]:
-    """Hand over all that is saved, in so many seconds at the most; what stays."""
+def inject(saved: Saved, address: str, port: int, seconds: float) -> dict[str, str]:
+    """Hand over all that is saved, in so many seconds at the most; what stays, by file, and why."""
     injector = Injector(address, port, seconds)
-    kept = []
+    kept = {}
     for path in saved.paths():
         queued = load(path)
         refused = injector.send(queued)
@@ -100,7 +91,7 @@ def inject(saved: Saved, address: str, port: int, seconds: float) -> list[Kept]:
         left = tuple(to for to in queued.recipients if to in refused)
         if left != queued.recipients:
             saved.write(replace(queued, recipients=left))
-        kept.append(Kept(path, left, "; ".join(dict.fromkeys(refused.values()))))
+        kept[path] = "; ".join(f"{to}: {why}" for to, why in refused.items())
     injector.close()
     return kept
 

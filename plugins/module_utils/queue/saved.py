@@ -13,6 +13,8 @@ interrupted is begun again and finds each message once.
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import shutil
@@ -30,23 +32,22 @@ if TYPE_CHECKING:
 class Saved:
     """The directory of the saved messages."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, host: Host, folder: str) -> None:
+        self._host, self._folder = host, folder
+        self._unread = folder + ".unread"
 
-    def save(self, host: Host, spool: Spool) -> dict[str, str]:
-        """Move a queue, on which nothing works, here; path to reason of what had to stay where it is.
-
-        Nothing is removed from the queue before all is saved.
-        """
+    def save(self, spool: Spool) -> dict[str, str]:
+        """Move a queue, on which nothing works, here; what cannot be read is kept as it is, in an archive: path to
+        reason. Nothing is removed from the queue before all is saved."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        moved, stay = [], {}
+        moved, unread = [], {}
         for entry in list(spool.entries()):
             entry.take()
             try:
-                queued = spool.read(host, entry)
+                queued = spool.read(self._host, entry)
             except UnreadableError as error:
                 entry.give_back()
-                stay[entry.key] = str(error)
+                unread[self._archive(spool, entry)] = str(error)
                 continue
             if queued:
                 self.write(queued)
@@ -55,7 +56,17 @@ class Saved:
                 entry.give_back()
         for entry in moved:
             _remove(spool, entry)
-        return stay
+        return unread
+
+    def _archive(self, spool: Spool, entry: Entry) -> str:
+        """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
+        os.makedirs(self._unread, mode=0o700, exist_ok=True)
+        path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
+        files = [entry.key, *spool.others(entry)]
+        done = self._host.run(["tar", "--create", f"--file={path}", "--absolute-names", *files], timeout=300)
+        if done.rc:
+            raise OSError(errno.EIO, done.err, path)
+        return path
 
     def give_back(self, spool: Spool) -> None:
         """Undo what ``save`` has not finished."""
@@ -63,6 +74,15 @@ class Saved:
             if entry.taken:
                 self.remove(self._path(spool.mta, entry.id))
                 entry.give_back()
+
+    def give_back_unread(self, spool: Spool) -> None:
+        """Bring back to its MTA what only that can read."""
+        for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
+            done = self._host.run(
+                ["tar", "--extract", f"--file={path}", "--absolute-names", "--same-owner"], timeout=300
+            )
+            if not done.rc:
+                os.unlink(path)
 
     def paths(self) -> list[str]:
         """The files, by name."""

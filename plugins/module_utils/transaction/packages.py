@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -106,7 +107,9 @@ class Packages:
                 self._dpkg("--install", "--force-depends", *KEEP_FILES, *self._debs(plan.before))
                 self._dpkg("--configure", "--pending", *KEEP_FILES)
             if not self._back(plan):
-                raise UserError(f"the packages {', '.join(plan.before)} could not be brought back; see dpkg --audit")
+                raise OSError(
+                    errno.EIO, f"{', '.join(plan.before)} could not be brought back; see dpkg --audit", "dpkg"
+                )
         for mark in ("auto", "manual"):
             names = [name for name in plan.before if (name in plan.manual) == (mark == "manual")]
             if names:
@@ -163,7 +166,7 @@ class Packages:
                 file = files.enter_context(open(path, "a", encoding="ascii"))
                 while not _lock(file):
                     if time.monotonic() > until:
-                        raise UserError(f"somebody else works on the packages: {path} is locked")
+                        raise OSError(errno.EBUSY, "somebody else works on the packages", path)
                     time.sleep(INTERVAL)
                 if path != LOCKS[0]:  # which dpkg does not take itself when it is told so
                     fcntl.lockf(file, fcntl.LOCK_UN)

@@ -13,7 +13,6 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..queue.inject import inject
@@ -47,53 +46,90 @@ SETTLE = 600.0  # seconds to hand over what is saved
 class Switch:
     """One change of the MTA; ``data`` is plain, as a journal keeps it."""
 
-    def __init__(self, host: Host, data: Mapping[str, Any], state_dir: str) -> None:
+    def __init__(self, host: Host, state_dir: str, data: Mapping[str, Any]) -> None:
         self._host = host
         self.data = dict(data)
-        self._plan = Plan.load(data["packages"])
         self._packages = Packages(host, os.path.join(state_dir, "packages"))
-        self._saved = Saved(os.path.join(state_dir, "queue"))
+        self._saved = Saved(host, os.path.join(state_dir, "queue"))
         self._policy_before = os.path.join(state_dir, "policy-rc.d")
 
     @classmethod
-    def planned(cls, host: Host, old: str, new: str, wanted: Sequence[str], state_dir: str) -> Switch:
-        """What is to be done, found out without a change; UserError where it cannot be."""
-        packages = Packages(host, os.path.join(state_dir, "packages")).plan(wanted)
-        return cls(host, {"old": old, "new": new, "packages": packages.dump()}, state_dir)
+    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], compiled: Sequence[str]) -> Switch:
+        """What is to be done, found out without a change; UserError where it cannot be. ``replaces`` is the option of
+        config_transaction; ``compiled`` are tables of aliases, which every MTA compiles in its own way."""
+        packages = Packages(host, os.path.join(state_dir, "packages")).plan(replaces["packages"])
+        data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "compiled": list(compiled)}
+        return cls(host, state_dir, data)
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan.load(self.data["packages"])
+
+    @property
+    def _old(self) -> Spool:
+        return SPOOLS[self.data["old"]]
+
+    @property
+    def _new(self) -> Spool:
+        return SPOOLS[self.data["new"]]
+
+    @property
+    def _units(self) -> list[str]:
+        return [*self._old.units, *self._new.units]
+
+    @property
+    def service(self) -> dict[str, Any]:
+        """The service of the old MTA, as the option of config_transaction."""
+        unit = self._old.units[0]
+        restart = f"systemctl daemon-reload; systemctl reset-failed {unit}; exec systemctl restart {unit}"
+        return {"name": unit, "reload": [], "restart": ["sh", "-c", restart]}
 
     def fetch(self) -> None:
         """Bring all packages onto the disk, for both ways; nothing else is changed."""
         self._packages.fetch(self._plan)
 
     def away(self) -> dict[str, str]:
-        """Take the old MTA away and install the new one, which does not run yet; what stays in the old queue."""
-        old = SPOOLS[self.data["old"]]
+        """Take the old MTA away and install the new one, which does not run yet; the mail that could not be read,
+        by file, with the reason."""
         self._deny_start()
-        self._flush(old)
-        self._stop(old)
-        stay = self._saved.save(self._host, old)
+        self._flush(self._old)
+        self._stop(self._old)
+        unread = self._saved.save(self._old)
+        for path in self.data["compiled"]:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
         self._packages.install(self._plan)
-        self._stop(SPOOLS[self.data["new"]])
+        self._stop(self._new)
         self._allow_start()
-        return stay
+        return unread
+
+    def hold(self) -> None:
+        """Let a boot start neither of the two, until ``back`` is through."""
+        self._host.run(["systemctl", "mask", "--runtime", *self._units])
 
     def back(self) -> None:
         """Bring the old MTA's packages back; it does not run yet. May be done again."""
-        old, new = SPOOLS[self.data["old"]], SPOOLS[self.data["new"]]
+        if not self.data:
+            return
         self._deny_start()
-        for spool in (new, old):
+        for spool in (self._new, self._old):
             self._stop(spool)
-        self._saved.save(self._host, new)
-        self._saved.give_back(old)
+        self._saved.save(self._new)
+        self._saved.give_back(self._old)
         self._packages.restore(self._plan)
+        self._saved.give_back_unread(self._old)
+        self._host.run(["systemctl", "unmask", "--runtime", *self._units])
         self._allow_start()
 
-    def settle(self, address: str, port: int) -> dict[str, Any]:
-        """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, and why."""
-        before = len(self._saved.paths())
-        kept = inject(self._saved, address, port, SETTLE)
-        self._packages.forget()
-        return {"handed_over": before - len(kept), "kept": [asdict(found) for found in kept]}
+    def settle(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, by file."""
+        kept: dict[str, str] = {}
+        if self._saved.paths():
+            listener = answers[0] if answers else {}
+            kept = inject(self._saved, listener.get("address", "127.0.0.1"), listener.get("port", 25), SETTLE)
+        if self.data:
+            self._packages.forget()
+        return kept
 
     def _flush(self, spool: Spool) -> None:
         """Let the old MTA, which still serves, deliver what it can within a short time."""
@@ -120,8 +156,7 @@ class Switch:
 
     def _deny_start(self) -> None:
         """Let no package start an MTA: with Debian's configuration it would take mail, and lose it."""
-        units = " ".join(unit for mta in ("old", "new") for unit in SPOOLS[self.data[mta]].units)
-        text = POLICY_TEXT.format(units=units, before=self._policy_before).encode()
+        text = POLICY_TEXT.format(units=" ".join(self._units), before=self._policy_before).encode()
         before = disk.read_image(POLICY)
         if before and before.content != text:
             disk.write_image(self._policy_before, before)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import inject
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
@@ -18,7 +19,7 @@ ODD = b"Subject: x\n\n.\n..two\n.\xe4\xff\x00one\n" + b"y" * 3000 + b"\n\n\nno e
 @pytest.fixture
 def saved(tmp_path):
     (tmp_path / "queue").mkdir()
-    return Saved(str(tmp_path / "queue"))
+    return Saved(Host(), str(tmp_path / "queue"))
 
 
 class Long(Server):
@@ -40,7 +41,7 @@ def handed(serve, saved):
 
 def test_a_message_arrives_to_the_byte_and_its_file_goes(handed, saved):
     mail = Mail()
-    assert handed(mail, ("", (A, B), ODD), ("s@example.com", ("postmaster",), b"Subject: y\n\nz\n")) == []
+    assert handed(mail, ("", (A, B), ODD), ("s@example.com", ("postmaster",), b"Subject: y\n\nz\n")) == {}
     got = [(found.mail_from.strip("<>"), found.rcpt_tos, found.content) for found in mail.messages]
     assert got == [
         ("", [A, B], ODD.replace(b"\n", b"\r\n") + b"\r\n"),
@@ -63,10 +64,7 @@ class Refusing(Mail):
 def test_who_was_refused_stays_and_nobody_else(handed, saved):
     mail = Refusing()
     kept = handed(mail, ("", (A, B), b"both\n"), ("", (A,), b"late\n"), ("", (A,), b"fine\n"))
-    assert [(found.recipients, found.why) for found in kept] == [
-        ((B,), "550 5.1.1 not here"),
-        ((A,), "451 4.3.0 not now"),
-    ]
+    assert list(kept.values()) == [f"{B}: 550 5.1.1 not here", f"{A}: 451 4.3.0 not now"]
     assert [(found.recipients, found.content) for found in map(load, saved.paths())] == [
         ((B,), b"both\n"),
         ((A,), b"late\n"),
@@ -77,26 +75,26 @@ def test_who_was_refused_stays_and_nobody_else(handed, saved):
 def test_what_was_refused_is_handed_over_the_next_time(handed):
     handed(Refusing(), ("", (A, B), b"both\n"))
     mail = Mail()
-    assert handed(mail) == []
+    assert handed(mail) == {}
     assert [found.rcpt_tos for found in mail.messages] == [[B]]
 
 
 def test_many_recipients_are_told_in_parts(handed):
     mail = Mail()
     mail.names = tuple(f"u{number}" for number in range(250))
-    assert handed(mail, ("", tuple(f"{name}@example.org" for name in mail.names), b"x\n")) == []
+    assert handed(mail, ("", tuple(f"{name}@example.org" for name in mail.names), b"x\n")) == {}
     assert [len(found.rcpt_tos) for found in mail.messages] == [100, 100, 50]
 
 
 @pytest.mark.parametrize("address", ["a b\r\nRSET@example.org", "müller@example.org"])
 def test_an_address_that_no_command_can_carry_is_named(handed, saved, address):
-    (kept,) = handed(Mail(), ("", (address,), b"x\n"))
-    assert "not a line of printable ASCII" in kept.why
+    kept = handed(Mail(), ("", (address,), b"x\n"))
+    assert ["not a line of printable ASCII" in why for why in kept.values()] == [True]
     assert len(saved.paths()) == 1
 
 
 def test_without_an_mta_all_stays(saved):
     saved.write(Queued("simple", "q1", "", (A,), b"x\n"))
-    (kept,) = inject(saved, "127.0.0.1", 1, 5)
-    assert "refused" in kept.why
+    kept = inject(saved, "127.0.0.1", 1, 5)
+    assert ["refused" in why for why in kept.values()] == [True]
     assert len(saved.paths()) == 1

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
@@ -50,7 +52,7 @@ def spool(tmp_path):
 
 @pytest.fixture
 def saved(tmp_path):
-    return Saved(str(tmp_path / "saved"))
+    return Saved(Host(), str(tmp_path / "saved"))
 
 
 def inside(spool):
@@ -66,16 +68,20 @@ ALL = ["deep/q3", "q1", "q2"]
 
 
 def test_a_queue_is_saved_and_then_empty(spool, saved, tmp_path):
-    assert saved.save(None, spool) == {}
+    assert saved.save(spool) == {}
     assert (inside(spool), kept(saved)) == ([], ALL)
     assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
 
 
-def test_what_cannot_be_read_stays_and_is_named(spool, saved, tmp_path):
+def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
     (tmp_path / "spool" / "q4").write_bytes(b"?")
     (tmp_path / "spool" / "q5").write_bytes(b"")
-    assert saved.save(None, spool) == {str(tmp_path / "spool" / "q4"): "what is this"}
+    archive = str(tmp_path / "saved.unread" / "simple.q4.tar")
+    assert saved.save(spool) == {archive: "what is this"}
     assert (inside(spool), kept(saved)) == (["", "?"], ALL)
+    shutil.rmtree(tmp_path / "spool")
+    saved.give_back_unread(spool)
+    assert (inside(spool), os.path.exists(archive)) == (["?"], False)
 
 
 def steps(monkeypatch, at):
@@ -102,15 +108,15 @@ def test_a_save_that_was_killed_ends_when_it_is_repeated(spool, saved, monkeypat
     with monkeypatch.context() as patch:
         steps(patch, at)
         with contextlib.suppress(KilledError):
-            saved.save(None, spool)
-    saved.save(None, spool)
+            saved.save(spool)
+    saved.save(spool)
     assert (inside(spool), kept(saved)) == ([], ALL)
 
 
 @pytest.mark.parametrize("again", range(1, 12, 3))
 @pytest.mark.parametrize("at", range(1, 30))
 def test_a_save_that_was_killed_can_be_undone_and_that_may_be_killed_too(spool, saved, monkeypatch, at, again):
-    for act, count in ((lambda: saved.save(None, spool), at), (lambda: saved.give_back(spool), again)):
+    for act, count in ((lambda: saved.save(spool), at), (lambda: saved.give_back(spool), again)):
         with monkeypatch.context() as patch:
             steps(patch, count)
             with contextlib.suppress(KilledError):
@@ -126,7 +132,7 @@ def test_a_disk_that_is_full_loses_nothing(spool, saved, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module.disk, "write_image", full)
         with pytest.raises(OSError, match="No space"):
-            saved.save(None, spool)
+            saved.save(spool)
     saved.give_back(spool)
     assert (inside(spool), kept(saved)) == (ALL, [])
 
