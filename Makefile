@@ -2,7 +2,7 @@
 MTA ?= postfix
 RELEASE ?= trixie
 # site comes first, for it looks at hosts that have no MTA yet
-SCENARIO ?= site broken refused service defences spam crash
+SCENARIO ?= site broken refused service defences spam crash switch
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build
 
@@ -54,7 +54,7 @@ molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=si
 
 .PHONY: torture
 torture: ## the whole of what make test tries a part of: a matter of hours
-	MAILOPS_TORTURE=1 $(MAKE) --no-print-directory molecule SCENARIO=crash
+	MAILOPS_TORTURE=1 $(MAKE) --no-print-directory molecule SCENARIO="crash switch"
 
 .PHONY: conformance
 conformance: ## docs/conformance.md, from what all scenarios measure

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..mta.evidence import Host
 
-EXTRA = re.compile(r" (?P<text>.*?)(?P<size>\d+),-?\d+$")
+FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
 DELETED = b"*"  # the kind of a header line that is no more
 
 
@@ -70,13 +70,13 @@ def _header(raw: bytes) -> bytes:
     """The header; each field is written with its length and its kind."""
     found = []
     while raw.strip(b"\n"):
-        size, kind, rest = int(raw[:3]), raw[3:4], raw[5:]
-        if raw[3:4].isdigit():  # lengths of more than three digits
-            number, _blank, rest = raw.partition(b" ")
-            size, kind = int(number[:-1]), number[-1:]
-        if kind != DELETED:
-            found.append(rest[:size])
-        raw = rest[size:]
+        start = FIELD.match(raw)
+        if not start:
+            raise ValueError(raw[:20])
+        end = start.end() + int(start.group(1))
+        if start.group(2) != DELETED:
+            found.append(raw[start.end() : end])
+        raw = raw[end:]
     return b"".join(found)
 
 

@@ -94,47 +94,159 @@ def test_a_bounce_that_postfix_still_owes_is_not_lost(tmp_path):
     assert postfix.others(entry) == [str(log)]
 
 
-EXIM = """1vNAbc-00000000abc-H
-Debian-exim 101 103
+EXIM = """1xVUwJ-000000000JW-1Hrz-H
+Debian-exim 100 102
 <{sender}>
-1763906400 0
--received_time_usec .123456
--helo_name stranger.example
--host_address [10.0.0.2]:5000
---tls_peer -x
--body_linecount 2
--max_received_linelength 76
+1795443759 0
+-received_time_usec .307023
+--helo_name mx.example.org
+-host_address [127.0.0.1]:52816
+-body_linecount 1
+-tls_resumption A
 {tree}
 {count}
 {recipients}
 
-197P Received: from stranger.example ([10.0.0.2])
-	by mx.example.org with esmtp (Exim 4.98.2)
-	(envelope-from <s@b.example>)
-	id 1vNAbc-00000000abc
-	for a@b.example;
-	Mon, 23 Nov 2026 14:00:00 +0000
-017F From: <s@b.example>
-010* To: somebody
-018T To: a@b.example
-012  Subject: x
 """
+EXIM_HEADER = [
+    ("P", "Received: from localhost by mx.example.org with esmtp\n\tid 1xVUwJ-000000000JW\n"),
+    ("F", "From: <s@b.x>\n"),
+    ("*", "To: nobody\n"),
+    ("T", "To: <a@b.example>\n"),
+    (" ", f"X-Long: {'x' * 1000}\n"),
+]
 
 
-class Exim:
+class Host:
     """A host on which an alias leads to two addresses."""
 
     def run(self, argv):
-        out = "bob@b.example\n    <-- all@b.example\n  router = account\nfar@c.example\n    <-- all@b.example\n  router = elsewhere\n"
-        return Completed(tuple(argv), 0, out, "")
+        ends = ("alice@b.example\n    <-- all@b.example\n  router = account", "far@c.example\n    <-- all@b.example")
+        return Completed(tuple(argv), 0, "\n".join(ends), "")
 
 
-def exim_entry(tmp_path, body=b"body\n", journal="", **fields):
-    fields = {"sender": "", "tree": "XX", "recipients": "a@b.example", **fields}
+def exim_message(folder, body=b"body\n", journal="", **given):
+    fields = {"sender": "", "tree": "XX", "recipients": "a@b.example", **given}
     text = EXIM.format(count=fields["recipients"].count("\n") + 1, **fields)
-    size = len(text.partition("197P ")[2].partition("017F")[0])
-    (tmp_path / "1vNAbc-00000000abc-H").write_text(text.replace("197P", f"{size}P"))
-    (tmp_path / "1vNAbc-00000000abc-D").write_bytes(b"1vNAbc-00000000abc-D\n" + body)
+    text += "".join(f"{len(field):03d}{kind} {field}" for kind, field in EXIM_HEADER)
+    (folder / "1xVUwJ-000000000JW-1Hrz-H").write_text(text)
+    (folder / "1xVUwJ-000000000JW-1Hrz-D").write_bytes(b"1xVUwJ-000000000JW-1Hrz-D\n" + body)
     if journal:
-        (tmp_path / "1vNAbc-00000000abc-J").write_text(journal)
-    return Entry("1vNAbc-00000000abc", str(tmp_path / "1vNAbc-00000000abc-H"))
+        (folder / "1xVUwJ-000000000JW-1Hrz-J").write_text(journal)
+    return Entry("1xVUwJ-000000000JW-1Hrz", str(folder / "1xVUwJ-000000000JW-1Hrz-H"))
+
+
+@given(body=st.binary(max_size=200))
+def test_a_message_of_exim_is_read_to_the_byte(tmp_path_factory, body):
+    found = exim.read(Host(), exim_message(tmp_path_factory.mktemp("input"), body=body, sender="s@b.example"))
+    assert (found.sender, found.recipients) == ("s@b.example", ("a@b.example",))
+    header = "".join(field for kind, field in EXIM_HEADER if kind != "*")
+    assert found.content == header.encode() + b"\n" + body
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"recipients": "a@b.example\nc@d.example", "tree": "NN a@b.example"}, ("c@d.example",)),
+        ({"recipients": "a@b.example\nc@d.example", "journal": "c@d.example\n"}, ("a@b.example",)),
+        (
+            {"recipients": "a@b.example\nc@d.example\ne@f.example", "tree": "YY c@d.example\nNN a@b.example\nNN x@y"},
+            None,
+        ),
+        ({"recipients": "all@b.example", "tree": "NN alice@b.example"}, ("far@c.example",)),
+        ({"recipients": "all@b.example"}, ("all@b.example",)),
+    ],
+)
+def test_of_those_who_have_got_it_from_exim_nobody_gets_it_again(tmp_path, given, left):
+    assert exim.read(Host(), exim_message(tmp_path, **given)).recipients == (left or ("e@f.example",))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a@b.example",
+        "a@b.example  0,-1#1",
+        "a@b.example owner@b.example 15,-1#1",
+        "a@b.example rfc822;x@y.example 18,3  0,-1#3",
+        "a@b.example  0,1 owner@b.example 15,-1#3",
+    ],
+)
+def test_what_exim_writes_behind_an_address_is_no_part_of_it(line):
+    assert exim.address(line) == "a@b.example"
+
+
+def test_a_message_of_exim_without_its_body_is_unreadable(tmp_path):
+    entry = exim_message(tmp_path)
+    (tmp_path / "1xVUwJ-000000000JW-1Hrz-D").unlink()
+    with pytest.raises(UnreadableError, match="its body is missing"):
+        exim.read(Host(), entry)
+
+
+OPENSMTPD = {
+    "relay": "type: mta\nsender: @\nrcpt: all@b.example\ndest: far@c.example\n",
+    "own": "type: mda\nmda-user: alice\nsender: @\nrcpt: alice+x@b.example\ndest: alice+x@b.example\n",
+    "alias": "type: mda\nmda-user: alice\nsender: @\nrcpt: all@b.example\ndest: all@b.example\n",
+    "program": "type: mda\nmda-exec: |cat\nmda-user: alice\nsender: @\nrcpt: all@b.example\ndest: x@b.example\n",
+    "failed": "type: bounce\nbounce-type: failed\nsender: @\nrcpt: a@b.example\ndest: gone@b.example\n",
+    "late": "type: bounce\nbounce-type: delayed\nsender: @\nrcpt: a@b.example\ndest: late@b.example\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("envelope", "recipient"),
+    [
+        ("relay", "far@c.example"),
+        ("own", "alice+x@b.example"),
+        ("alias", "alice"),
+        ("program", "all@b.example"),
+        ("failed", "gone@b.example"),
+        ("late", None),
+    ],
+)
+def test_an_envelope_of_opensmtpd_goes_where_it_went(tmp_path, envelope, recipient):
+    (tmp_path / "message").write_bytes(b"A: \xff\n\nbody\n")
+    (tmp_path / "0af6cb3fdfd74cbf").write_text("version: 3\ndispatcher: x\n" + OPENSMTPD[envelope])
+    found = opensmtpd.read(None, Entry("0af6cb3f", str(tmp_path)))
+    assert found is None if recipient is None else found.recipients == (recipient,)
+    assert found is None or (found.sender, found.content) == ("", b"A: \xff\n\nbody\n")
+
+
+def test_an_envelope_that_is_no_text_is_unreadable(tmp_path):
+    (tmp_path / "0af6cb3fdfd74cbf").write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(UnreadableError, match="compressed"):
+        opensmtpd.read(None, Entry("0af6cb3f", str(tmp_path)))
+
+
+SENDMAIL = b"""V8
+T1795443957
+F8bs
+S<s@b.example>
+rRFC822; far@stranger.example
+RPFD:<far@stranger.example>
+RPFD:alice
+H?P?Return-Path: <\x81g>
+H??Received: from x
+\tby y
+H?D?Date: today
+H?x?Full-Name: z
+H??Subject: \xff
+.
+"""
+
+
+def sendmail_message(folder, envelope=SENDMAIL):
+    (folder / "qf6ANEPvrJ003824").write_bytes(envelope)
+    (folder / "df6ANEPvrJ003824").write_bytes(b".\nbody\n")
+    return Entry("6ANEPvrJ003824", str(folder / "qf6ANEPvrJ003824"))
+
+
+def test_a_message_of_sendmail_is_read_as_it_would_go_out(tmp_path):
+    found = sendmail.read(None, sendmail_message(tmp_path))
+    assert (found.sender, found.recipients) == ("s@b.example", ("far@stranger.example", "alice"))
+    assert found.content == b"Received: from x\n\tby y\nDate: today\nSubject: \xff\n\n.\nbody\n"
+
+
+@pytest.mark.parametrize("change", [(b"\n.\n", b"\n"), (b"S<s@b.example>\n", b""), (b"RPFD:alice", b'RPFD:"|/bin/x"')])
+def test_what_sendmail_s_reader_cannot_carry_is_unreadable(tmp_path, change):
+    with pytest.raises(UnreadableError):
+        sendmail.read(None, sendmail_message(tmp_path, SENDMAIL.replace(*change)))
