@@ -54,11 +54,11 @@ class Switch:
         self._policy_before = os.path.join(state_dir, "policy-rc.d")
 
     @classmethod
-    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], compiled: Sequence[str]) -> Switch:
+    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str]) -> Switch:
         """What is to be done, found out without a change; UserError where it cannot be. ``replaces`` is the option of
-        config_transaction; ``compiled`` are tables of aliases, which every MTA compiles in its own way."""
+        config_transaction; ``aliases`` are the table of aliases and what may be compiled from it."""
         packages = Packages(host, os.path.join(state_dir, "packages")).plan(replaces["packages"])
-        data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "compiled": list(compiled)}
+        data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "aliases": list(aliases)}
         return cls(host, state_dir, data)
 
     @property
@@ -95,9 +95,7 @@ class Switch:
         self._flush(self._old)
         self._stop(self._old)
         unread = self._saved.save(self._old)
-        for path in self.data["compiled"]:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        self._free_aliases()
         self._packages.install(self._plan)
         self._stop(self._new)
         self._allow_start()
@@ -130,6 +128,16 @@ class Switch:
         if self.data:
             self._packages.forget()
         return kept
+
+    def _free_aliases(self) -> None:
+        """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix
+        compiles with the rights of the owner."""
+        for path in self.data["aliases"][1:]:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        for path in self.data["aliases"][:1]:
+            with suppress(FileNotFoundError):
+                os.chown(path, 0, 0)
 
     def _flush(self, spool: Spool) -> None:
         """Let the old MTA, which still serves, deliver what it can within a short time."""
