@@ -69,6 +69,33 @@ while not os.path.exists(sys.argv[2]):
 print(" ".join(gaps))
 """
 
+# Kills the first dpkg that installs, and all that have started it, up to the module.
+KILL = """
+import glob, os, sys, time
+def words(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid) as file:
+            return file.read().split("\\0")
+    except OSError:
+        return [""]
+def parent(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+until = time.monotonic() + 120
+while time.monotonic() < until:
+    pids = [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*")]
+    found = [pid for pid in pids if words(pid)[0].endswith("dpkg") and {"--unpack", "--configure"} & set(words(pid))]
+    if found:
+        chain = found[:1]
+        while not words(chain[-1])[0].endswith("python3"):
+            chain.append(parent(chain[-1]))
+        for pid in chain:
+            os.kill(pid, 9)
+        print(len(chain))
+        break
+    time.sleep(0.02)
+"""
+
 
 class Switched:
     """The host, whose MTA is another one after each switch."""
@@ -122,6 +149,11 @@ class Switched:
         finally:
             self.stranger.run("touch %s", stop)
             thread.join()
+
+    def healed(self):
+        """Wait until no transaction is pending; for 1000 looks at the most."""
+        pending = "sudo test -e /var/lib/mailops-postmaster/pending.json"
+        assert any(self.host.run(pending).rc for dummy in range(1000))
 
     def deliver(self):
         """Have the queue tried until it is empty; for 1000 looks at the most."""
@@ -203,3 +235,19 @@ def test_an_mta_that_is_not_proven_leaves_the_old_one_serving_with_its_queue(swi
     switched.deliver()
     assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
     record_property(TRIED, f"{switched.mta} and back: {len(sent)} messages; seconds without: {gaps[0].strip()}")
+
+
+def test_a_kill_in_the_middle_of_apt_is_healed_by_the_host_itself(switched, record_property):
+    sent, killed = switched.send(MESSAGES), []
+    kill = threading.Thread(target=lambda: killed.append(switched.host.run("sudo python3 -c %s", KILL).stdout.strip()))
+    kill.start()
+    played, gaps = switched.watch(lambda: (switched.play("site", "opensmtpd"), switched.healed())[0])
+    kill.join()
+    assert (played.returncode, killed) == (2, ["3"])
+    assert switched.host.check_output("sudo dpkg --audit") == ""
+    switched.deliver()
+    assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
+    assert "failed=0" in switched.play("audit", switched.mta).stdout
+    record_property(
+        TRIED, f"{switched.mta}, killed: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}"
+    )
