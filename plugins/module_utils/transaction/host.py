@@ -251,12 +251,20 @@ class Transaction:
                 for path in self._alias_files():
                     disk.keep(path)
             disk.put_in_place(changes)
+            # a Postfix that has found no table looks for none again; what serves already keeps the one that it has
+            first = bool(self._params["replaces"])
+            if first:
+                self._write_aliases()
             wrong = self._service.activate(how)
-            if not wrong and self._aliases:
-                self._aliases = apply(self._host, self._params["aliases"], False)
+            if not wrong and not first:
+                self._write_aliases()
             return wrong
         except (OSError, UserError) as error:
             return _words(error)
+
+    def _write_aliases(self) -> None:
+        if self._aliases:
+            self._aliases = apply(self._host, self._params["aliases"], False)
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""
