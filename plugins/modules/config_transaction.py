@@ -185,6 +185,29 @@ options:
         description: The command that compiles the table, word by word.
         type: list
         elements: str
+  replaces:
+    description:
+      - That another MTA serves now, which is to go. Its queue is tried once more, and what is left goes into the new
+        one with the confirmation, or back into the old one with the rollback.
+      - All packages are fetched before anything changes, those of the old MTA too; the way back needs no network.
+      - Mail of which nobody takes a copy is kept in files below O(state_dir), which RV(kept) names.
+    type: dict
+    suboptions:
+      mta:
+        description: The MTA that serves now.
+        type: str
+        choices: &mtas [exim, opensmtpd, postfix, sendmail]
+        required: true
+      by:
+        description: The one that is to serve.
+        type: str
+        choices: *mtas
+        required: true
+      packages:
+        description: What has to be installed for it.
+        type: list
+        elements: str
+        required: true
   reason:
     description: A command that shows the log; C({since}) is the time of the activation, in seconds since the epoch.
     type: list
@@ -249,6 +272,10 @@ deadline:
       have to be.
   returned: for O(state=apply)
   type: float
+kept:
+  description: Mail of an MTA that was replaced which nobody took, by the file that it is kept in, and why.
+  returned: always
+  type: dict
 activation:
   description: What the service was told, V(none), V(reload) or V(restart).
   returned: for O(state=apply)
@@ -278,6 +305,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.runner import r
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
 
+MTAS = ["exim", "opensmtpd", "postfix", "sendmail"]
 WORDS = {"type": "list", "elements": "str"}
 FILE = {
     "path": {"type": "path", "required": True},
@@ -330,6 +358,14 @@ ARGUMENTS = {
         },
     },
     "aliases": {"type": "dict", "options": ALIASES},
+    "replaces": {
+        "type": "dict",
+        "options": {
+            "mta": {"type": "str", "choices": MTAS, "required": True},
+            "by": {"type": "str", "choices": MTAS, "required": True},
+            "packages": {**WORDS, "required": True},
+        },
+    },
     "reason": {**WORDS, "default": []},
     "timeout": {"type": "float", "default": 20},
     "state_dir": {"type": "path", "default": "/var/lib/mailops-postmaster"},

@@ -13,6 +13,7 @@ import runpy
 import pytest
 import yaml
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.registry import SPOOLS
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -99,6 +100,13 @@ def test_every_backend_has_its_adapter_its_templates_and_its_hosts():
     assert names == sorted(path.name for path in (ROOT / "roles" / "mta" / "templates").iterdir() if path.is_dir())
     variables = ROOT / "molecule" / "inventory" / "group_vars"
     assert all((variables / f"{name}.yml").is_file() for name in names)
+
+
+def test_every_mta_has_a_reader_of_its_queue_and_can_be_replaced():
+    documentation = (ROOT / "plugins" / "modules" / "config_transaction.py").read_text(encoding="utf-8")
+    (text,) = re.findall(r'DOCUMENTATION = r"""(.*?)"""', documentation, re.DOTALL)
+    suboptions = yaml.safe_load(text)["options"]["replaces"]["suboptions"]
+    assert sorted(SPOOLS) == sorted(KNOWN) == suboptions["mta"]["choices"] == suboptions["by"]["choices"]
 
 
 def test_the_backends_share_one_schema():

@@ -5,6 +5,7 @@
 
 ``ANSWERS`` has the local parts that are refused or deferred, with any ``+tag``. Mail for anybody else is kept in the
 file that is named on the command line, a line of JSON for each message, with ``sender``, ``recipients`` and ``text``.
+Local parts that are named behind it are those of anybody, too.
 """
 
 import asyncio
@@ -59,6 +60,9 @@ class Session:
     def on_other(self, _path):
         return "250 2.0.0 OK"
 
+    def on_ehlo(self, _path):
+        return "250-far host\r\n250 8BITMIME"
+
     def on_quit(self, _path):
         return "221 2.0.0 Bye"
 
@@ -106,4 +110,6 @@ async def main(path):
     await server.serve_forever()
 
 
+for name in sys.argv[2:]:
+    del ANSWERS[name]
 asyncio.run(main(sys.argv[1]))

@@ -190,8 +190,10 @@ def groups(commands: Sequence[str]) -> list[list[str]]:
     return [group for group in found if group]
 
 
-def connect(host: str, port: int, limits: Limits, transcript: list[str] | None = None) -> Connection | NoReply:
-    """A connection to the first address of ``host`` that takes one, or why there is none."""
+def connect(
+    host: str, port: int, limits: Limits, transcript: list[str] | None = None, source: str = ""
+) -> Connection | NoReply:
+    """A connection to the first address of ``host`` that takes one, or why there is none; from ``source``, if given."""
     log: list[str] = [] if transcript is None else transcript
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -205,6 +207,8 @@ def connect(host: str, port: int, limits: Limits, transcript: list[str] | None =
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(_left(limits.next()))
+            if source:
+                sock.bind((source, 0))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:

@@ -8,6 +8,7 @@ Either may be interrupted at any point, and begun again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -15,6 +16,7 @@ from . import files as disk
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .service import Service
 from .store import Store
+from .switch import Switch
 from .timer import Timer
 
 if TYPE_CHECKING:
@@ -29,25 +31,43 @@ WAS = {
 }
 
 
-def confirm(host: Host, store: Store, journal: Journal) -> None:
+@dataclass(frozen=True)
+class Ended:
+    """Why the service does not answer all the same, empty where it does; and the mail of another MTA that nobody took,
+    by file."""
+
+    still: str = ""
+    kept: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [f"mail that could not be handed over is kept in {path}: {why}" for path, why in self.kept.items()]
+
+
+def confirm(host: Host, store: Store, journal: Journal) -> Ended:
     """What was changed stays."""
+    ended = Ended(kept=Switch(host, store.folder, journal.switch).settle(journal.answers))
     store.end(journal, CONFIRMED)
     Timer(host, store).disarm()
+    return ended
 
 
-def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) -> str:
-    """Bring the old files back, and ``serve`` with them; empty, or why the service does not answer all the same.
+def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) -> Ended:
+    """Bring the old files back, and ``serve`` with them.
 
-    Raises OSError where a file does not come back: the transaction is then pending still.
+    Raises OSError where something does not come back: the transaction is then pending still.
     """
     store.note_undone(journal)
+    switch = Switch(host, store.folder, journal.switch)
+    switch.back()
     for path, image in journal.images.items():
         disk.restore(path, image)
     service = Service(host, journal.service, journal.answers, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
+    ended = Ended(still, switch.settle(journal.answers))
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()
-    return still
+    return ended
 
 
 def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -63,14 +83,11 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
             return _result(named, found or UNCHANGED)
         if check_mode:
             return _result(journal.transaction, PENDING, changed=True)
-        still = ""
-        if wanted == CONFIRMED:
-            confirm(host, store, journal)
-        else:
-            still = roll_back(host, store, journal)
-    if still:
-        raise UserError(f"the old configuration is back, and does not answer: {still}")
-    return _result(journal.transaction, wanted, changed=wanted == ROLLED_BACK)
+        ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
+    if ended.still:
+        raise UserError(f"the old configuration is back, and does not answer: {ended.still}", kept=ended.kept)
+    result = _result(journal.transaction, wanted, changed=wanted == ROLLED_BACK)
+    return {**result, "kept": ended.kept, "warnings": ended.warnings}
 
 
 def _result(transaction: str, state: str, changed: bool = False) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def restore(path: str, image: Image | None) -> None:
     """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already."""
     target = os.path.realpath(path)
     if image and read_image(target) != image:
-        if os.path.exists(_before(target)):
+        if read_image(_before(target)) == image:
             os.replace(_before(target), target)
         else:
             write_image(target, image)

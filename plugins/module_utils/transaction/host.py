@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..aliases.apply import apply
@@ -19,10 +20,11 @@ from ..errors import UserError
 from . import files as disk
 from .end import confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import Change, activation, filled
+from .plan import Change, Image, activation, filled
 from .program import program
 from .service import Service
 from .store import STAGE, Store
+from .switch import Switch
 from .timer import Timer
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ class Transaction:
         self._service = Service(host, self._unit, params["answers"], params["timeout"])
         self._store = Store(params["state_dir"])
         self._timer = Timer(host, self._store)
+        self._seconds = params["confirm_timeout"] or OWN_TIME
+        self._untouched = ", and nothing was changed"
+        self._unread: dict[str, str] = {}
         self._id = f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
         self._look()
 
@@ -69,12 +74,13 @@ class Transaction:
             self._look()
             if not self._due():
                 return self._result(UNCHANGED, changed=bool(unfinished), warnings=warnings)
-            return {**self._change(), "warnings": warnings}
+            result = self._change()
+            return {**result, "warnings": [*warnings, *result["warnings"]]}
 
     def _due(self) -> bool:
         """Whether there is anything to do."""
         differs = any(change.changed or self._uncompiled(change) for change in self._changes)
-        edited = bool(self._aliases and self._aliases["changed"])
+        edited = bool(self._aliases and self._aliases["changed"]) or bool(self._params["replaces"])
         return differs or edited or not (self._service.enabled and self._service.active)
 
     def _uncompiled(self, change: Change) -> bool:
@@ -145,44 +151,92 @@ class Transaction:
             said = (done.out.strip(), done.err.strip(), self._reason(since))
             words = "\n".join(filter(None, said)).replace(stage, live)
             raise UserError(
-                f"the new configuration is wrong, and nothing was changed: "
+                f"the new configuration is wrong{self._untouched}: "
                 f"`{done.command.replace(stage, live)}` says:\n{words or done.rc}"
             )
 
     def _change(self) -> dict[str, Any]:
+        if self._params["replaces"]:
+            return self._replace(self._params["replaces"])
+        changes = self._prepared()
+        how = activation(self._changes, self._unit)
+        self._refuse_others(changes)
+        journal = self._journal(changes, how)
+        self._timer.arm(self._id, self._seconds, program())
+        self._store.begin(journal)
+        return self._carry_out(journal, changes, how)
+
+    def _replace(self, replaces: Mapping[str, Any]) -> dict[str, Any]:
+        """Put another MTA in the place of the one that serves. It can check its files when it is there, not before;
+        until it answers nothing but this process stands between the host and the way back."""
+        alias_files = self._alias_files() if self._params["aliases"] else []
+        switch = Switch.planned(self._host, self._store.folder, replaces, alias_files)
+        switch.fetch()
+        images = {os.path.realpath(path): disk.read_image(path) for path in [*self._paths(), *alias_files]}
+        journal = replace(
+            self._journal([], "restart"),
+            images=images,
+            switch=switch.data,
+            service=switch.service,
+            activation="restart",
+        )
+        self._timer.arm(self._id, OWN_TIME, program())
+        self._store.begin(journal)
+        self._timer.watch(self._id)
+        since, self._untouched = int(time.time()), ""
+        try:
+            self._unread = switch.away()
+            self._look()
+            changes = self._prepared()
+            images = {**self._images(changes), **images}
+            journal = replace(journal, images=images, deadline=time.time() + self._seconds)
+            self._store.begin(journal)
+            self._timer.arm(self._id, self._seconds, program())
+        except (OSError, UserError) as error:
+            self._fail(journal, _words(error), since)
+        return self._carry_out(journal, changes, "restart")
+
+    def _prepared(self) -> list[Change]:
+        """All that is to be put in place, when the MTA's own check has passed it."""
         with self._staged() as stage:
             products = self._compile(stage)
             self._check(stage)
-        changes = [*self._changes, *products]
-        how = activation(self._changes, self._unit)
-        self._refuse_others(changes)
-        seconds = self._params["confirm_timeout"]
-        journal = self._journal(changes, how, seconds or OWN_TIME)
-        self._timer.arm(self._id, seconds or OWN_TIME, program())
-        self._store.begin(journal)
+        return [*self._changes, *products]
+
+    def _carry_out(self, journal: Journal, changes: Sequence[Change], how: str) -> dict[str, Any]:
         since = int(time.time())
         wrong = self._put_in_place(changes, how)
         if wrong:
             self._fail(journal, wrong, since)
-        if seconds:
-            return self._result(PENDING, how, deadline=journal.deadline)
-        confirm(self._host, self._store, journal)
-        return self._result(CONFIRMED, how)
+        if self._params["confirm_timeout"]:
+            return self._result(PENDING, how, deadline=journal.deadline, warnings=self._warnings())
+        ended = confirm(self._host, self._store, journal)
+        return self._result(CONFIRMED, how, kept=ended.kept, warnings=[*self._warnings(), *ended.warnings])
+
+    def _warnings(self) -> list[str]:
+        return [f"mail that could not be read is kept in {path}: {why}" for path, why in self._unread.items()]
 
     def _refuse_others(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if disk.read_image(change.path) != change.before:
                 raise UserError(f"{change.path} was changed by somebody else meanwhile; nothing was changed: try again")
 
-    def _journal(self, changes: Sequence[Change], how: str, seconds: float) -> Journal:
-        images = {os.path.realpath(change.path): change.before for change in changes if change.changed}
+    def _journal(self, changes: Sequence[Change], how: str) -> Journal:
+        images = self._images(changes)
         if self._aliases and self._aliases["changed"]:
             images.update((path, disk.read_image(path)) for path in self._alias_files() if path not in images)
-        deadline = time.time() + seconds
+        deadline = time.time() + self._seconds
         how = how if how == "restart" else "reload"
         return Journal(
             self._id, images, deadline, how, dict(self._unit), list(self._params["answers"]), self._params["timeout"]
         )
+
+    def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
+        return {os.path.realpath(change.path): change.before for change in changes if change.changed}
+
+    def _paths(self) -> list[str]:
+        """Where the files belong, and what is made of them."""
+        return [file[name] for file in self._params["files"] for name in ("path", "product") if file[name]]
 
     def _alias_files(self) -> list[str]:
         """The table of aliases, and all that may be compiled from it."""
@@ -197,20 +251,26 @@ class Transaction:
                 for path in self._alias_files():
                     disk.keep(path)
             disk.put_in_place(changes)
+            # a Postfix that has found no table looks for none again; what serves already keeps the one that it has
+            first = bool(self._params["replaces"])
+            if first:
+                self._write_aliases()
             wrong = self._service.activate(how)
-            if not wrong and self._aliases:
-                self._aliases = apply(self._host, self._params["aliases"], False)
+            if not wrong and not first:
+                self._write_aliases()
             return wrong
-        except OSError as error:
+        except (OSError, UserError) as error:
             return _words(error)
-        except UserError as error:
-            return str(error)
+
+    def _write_aliases(self) -> None:
+        if self._aliases:
+            self._aliases = apply(self._host, self._params["aliases"], False)
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""
         reason, state = self._reason(since), ROLLED_BACK
         try:
-            still = roll_back(self._host, self._store, journal)
+            still = roll_back(self._host, self._store, journal).still
             back = f"the old one is back, and does not answer either: {still}" if still else "the old one is back"
         except OSError as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
@@ -235,6 +295,8 @@ class Transaction:
             "state": state,
             "transaction": "" if state == UNCHANGED else self._id,
             "deadline": 0,
+            "kept": {},
+            "warnings": [],
             "activation": how,
             "files": [{"path": change.path, "changed": change.changed} for change in self._changes],
             "diff": [*(change.diff() for change in self._changes if change.changed), *edits],
@@ -247,7 +309,9 @@ def _unfinished(journal: Journal | None, what: str) -> list[str]:
     return [f"transaction {journal.transaction} of this host was not finished; {what}"] if journal else []
 
 
-def _words(error: OSError) -> str:
+def _words(error: OSError | UserError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
 
 

@@ -4,8 +4,9 @@
 """The journal of a transaction: what was there before, and how to tell the service, so that it can come back. Pure.
 
 JSON of one object: ``transaction`` (id); ``deadline`` (seconds since the epoch: not confirmed by then, it is rolled
-back); ``activation``, ``service``, ``answers`` and ``timeout`` as in config_transaction; and ``images``: path to
-before-image, or null where there was no file. Contents are base64.
+back); ``activation``, ``service``, ``answers`` and ``timeout`` as in config_transaction, of the service that is to
+come back; ``images``: path to before-image, or null where there was no file, with contents in base64; and ``switch``:
+what ``switch.py`` has to know where the MTA is another one, empty where it is not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Journal:
     service: dict[str, Any] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
     timeout: float = 20
+    switch: dict[str, Any] = field(default_factory=dict)
 
     def dump(self) -> bytes:
         images = {path: image and _dump(image) for path, image in self.images.items()}

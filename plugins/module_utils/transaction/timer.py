@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 UNIT = "mailops-postmaster-undo"
 AGAIN = 10  # seconds until the next try where the way back fails
+SOON, LONG = 1, 1800  # seconds: a program that waits for its turn can be called off, but not without systemd
 UNITS = "/etc/systemd/system"
 SYSTEMD = "/run/systemd/system"  # which is there where systemd runs
 DETACHED = 'setsid "$@" </dev/null >/dev/null 2>&1 &'
@@ -58,6 +59,10 @@ class Timer:
         except BaseException:
             self.disarm()
             raise
+
+    def watch(self, transaction: str) -> None:
+        """Let the program that is kept roll ``transaction`` back as soon as nobody works on it any more."""
+        self._start(transaction, SOON if os.path.isdir(SYSTEMD) else LONG)
 
     def _keep(self, program: bytes) -> None:
         """Have what is to be run on disk."""

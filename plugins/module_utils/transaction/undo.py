@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..mta.evidence import Host
 from .end import roll_back
 from .store import Store
+from .switch import Switch
 from .timer import Timer
 
 if TYPE_CHECKING:
@@ -35,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             Timer(Host(), store).disarm()
         if not journal or meant.transaction not in ("", journal.transaction):
             return 0
+        if meant.boot and journal.switch:
+            Switch(Host(), store.folder, journal.switch).hold()
+            Timer(Host(), store).watch(journal.transaction)
+            return 0
         try:
-            still = roll_back(Host(), store, journal, serve=not meant.boot)
+            ended = roll_back(Host(), store, journal, serve=not meant.boot)
         except OSError as error:
             _say(f"transaction {journal.transaction} was not confirmed, and cannot be rolled back: {error}")
             return 1
-    _say(f"transaction {journal.transaction} was not confirmed: the old configuration is back{still and '; ' + still}")
+    words = "; ".join(["the old configuration is back", *filter(None, [ended.still]), *ended.warnings])
+    _say(f"transaction {journal.transaction} was not confirmed: {words}")
     return 0
 
 

@@ -89,6 +89,7 @@ def transact(system, live, tmp_path):
             },
             "answers": [],
             "aliases": None,
+            "replaces": None,
             "confirm_timeout": 0,
             "reason": ["log", "{since}"],
             "timeout": 0.5,

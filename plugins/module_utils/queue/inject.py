@@ -1,0 +1,119 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hands saved messages to the MTA that serves now, by SMTP, and keeps the file of each until its 250 is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..smtp.reply import Answer, NoReply
+from ..smtp.transport import Connection, Limits, UnsafeCommandError, connect, own_name
+from .saved import Saved, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .spool import Queued
+
+TIMEOUT = 60.0  # seconds for one reply
+RECIPIENTS = 100  # of one transaction: so many everybody takes (RFC 5321 section 4.5.3.1.8)
+TRUSTED = ("127.0.0.1", "::1")  # from here a mail host relays for its own programs
+
+
+class Injector:
+    """One connection after another to the MTA at ``address``; a reply that refuses ends a connection."""
+
+    def __init__(self, address: str, port: int, seconds: float) -> None:
+        self._address, self._port = address, port
+        self._limits = Limits.starting_now(TIMEOUT, seconds)
+        self._connection: Connection | None = None
+
+    def send(self, queued: Queued) -> dict[str, str]:
+        """The recipients for whom it was not taken, each with the reply."""
+        refused: dict[str, str] = {}
+        for at in range(0, len(queued.recipients), RECIPIENTS):
+            refused.update(self._transaction(queued, queued.recipients[at : at + RECIPIENTS]))
+        return refused
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.quit()
+        self._connection = None
+
+    def _transaction(self, queued: Queued, recipients: Sequence[str]) -> dict[str, str]:
+        connection = self._ready()
+        if isinstance(connection, NoReply):
+            return dict.fromkeys(recipients, connection.text)
+        try:
+            answers = connection.commands(_commands(connection, queued, recipients))
+        except UnsafeCommandError as error:
+            return dict.fromkeys(recipients, f"an address cannot be sent: {error}")
+        if not answers[0].positive:
+            refused = dict.fromkeys(recipients, _words(answers[0]))
+        else:
+            refused = {to: _words(said) for to, said in zip(recipients, answers[1:]) if not said.positive}
+        if len(refused) < len(recipients):
+            said = connection.data(_wire(queued.content))
+            if not said.positive:
+                refused = {to: refused.get(to) or _words(said) for to in recipients}
+        if refused:
+            self.close()
+        return refused
+
+    def _ready(self) -> Connection | NoReply:
+        if self._connection and not self._connection.open:
+            self.close()
+        if not self._connection:
+            source = TRUSTED[":" in self._address]
+            connection = connect(self._address, self._port, self._limits, source=source)
+            if isinstance(connection, NoReply):
+                return connection
+            for said in (connection.greeting(), connection.hello("EHLO", own_name() or "localhost")):
+                if not said.positive:
+                    connection.quit()
+                    return NoReply(_words(said))
+            self._connection = connection
+        return self._connection
+
+
+def inject(saved: Saved, address: str, port: int, seconds: float) -> dict[str, str]:
+    """Hand over all that is saved, in so many seconds at the most; what stays, by file, and why."""
+    injector = Injector(address, port, seconds)
+    kept = {}
+    for path in saved.paths():
+        queued = load(path)
+        refused = injector.send(queued)
+        if not refused:
+            saved.remove(path)
+            continue
+        left = tuple(to for to in queued.recipients if to in refused)
+        if left != queued.recipients:
+            saved.write(replace(queued, recipients=left))
+        kept[path] = "; ".join(f"{to}: {why}" for to, why in refused.items())
+    injector.close()
+    return kept
+
+
+def _commands(connection: Connection, queued: Queued, recipients: Sequence[str]) -> list[str]:
+    parameters = ""
+    if "8BITMIME" in connection.extensions and not queued.content.isascii():
+        parameters = " BODY=8BITMIME"
+    sender = queued.sender and _qualified(queued.sender, connection.name)
+    named = [_qualified(recipient, connection.name) for recipient in recipients]
+    return [f"MAIL FROM:<{sender}>{parameters}", *(f"RCPT TO:<{recipient}>" for recipient in named)]
+
+
+def _qualified(address: str, name: str) -> str:
+    return address if "@" in address else f"{address}@{name}"
+
+
+def _wire(content: bytes) -> bytes:
+    """The message as it goes over the line."""
+    whole = content if content.endswith(b"\n") else content + b"\n"
+    return whole.replace(b"\n", b"\r\n")
+
+
+def _words(answer: Answer) -> str:
+    return f"{answer.code} {answer.text}" if answer.code else answer.text

@@ -1,0 +1,68 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue of OpenSMTPD: a directory for each message, with its text and a file for each envelope."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
+
+if TYPE_CHECKING:
+    from ..mta.evidence import Host
+
+MESSAGE = "message"
+NOBODY = "@"  # the null sender
+FAILED = "failed"  # the kind of a bounce, other than that mail is late, or has arrived
+
+
+def fields(raw: bytes) -> dict[str, str]:
+    """The fields of an envelope."""
+    found = dict(line.partition(": ")[::2] for line in text(raw).splitlines() if ": " in line)
+    if not {"type", "sender", "rcpt", "dest"} <= set(found):
+        raise UnreadableError("an envelope is not the text that smtpd writes (is the queue compressed or encrypted?)")
+    return found
+
+
+def recipient(envelope: dict[str, str]) -> str:
+    """To whom the envelope goes: it is one of the ends of an alias, and nobody else of that is to get it again."""
+    user, dest = envelope.get("mda-user", ""), envelope["dest"]
+    if envelope["type"] != "mda":
+        return dest
+    if envelope.get("mda-exec") or not user:
+        return envelope["rcpt"]
+    return dest if re.fullmatch(re.escape(user) + r"(\+.*)?@.*", dest, re.IGNORECASE) else user
+
+
+def read(_host: Host, entry: Entry) -> Queued | None:
+    names = [name for name in sorted(os.listdir(entry.path)) if re.fullmatch(f"{entry.id}[0-9a-f]{{8}}", name)]
+    envelopes = [fields(read_bytes(os.path.join(entry.path, name))) for name in names]
+    # of these the sender is still to be told: they will fail once more, and then that is done
+    left = [found for found in envelopes if found["type"] != "bounce" or found.get("bounce-type") == FAILED]
+    if not left:
+        return None
+    senders = {re.sub(f"^{NOBODY}$", "", found["sender"]) for found in left}
+    if len(senders) > 1:
+        raise UnreadableError("its envelopes have different senders")
+    content = read_bytes(os.path.join(entry.path, MESSAGE))
+    recipients = tuple(dict.fromkeys(recipient(found) for found in left))
+    return Queued(SPOOL.mta, entry.id, senders.pop(), recipients, content)
+
+
+def others(_entry: Entry) -> list[str]:
+    return []
+
+
+SPOOL = Spool(
+    mta="opensmtpd",
+    folders=("/var/spool/smtpd/queue",),
+    key="([0-9a-f]{8})",
+    read=read,
+    others=others,
+    flush=("smtpctl", "schedule", "all"),
+    units=("opensmtpd",),
+    programs=("/usr/sbin/smtpd",),
+)

@@ -1,0 +1,109 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue of Postfix: files of records, each a letter, a length and data."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..mta.evidence import Host
+
+FOLDERS = ("maildrop", "incoming", "active", "deferred", "hold")
+BOUNCED = "bounce"
+END, POINTER, MESSAGE, MESSAGE_END = "E", "p", "M", "X"
+SENDER, RECIPIENT, REDIRECT, LINE, PART = "S", "R", ">", "N", "L"
+
+
+def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """The records of a queue file, up to its end, in the order in which Postfix reads them."""
+    at, jumps, kind = 0, 0, ""
+    while kind != END:
+        kind, data, at = _record(raw, at)
+        if kind != POINTER:
+            yield kind, data
+            continue
+        if not data.strip().isdigit():
+            raise UnreadableError("a pointer is no number")
+        at, jumps = int(data) or at, jumps + 1
+        if jumps > len(raw):
+            raise UnreadableError("its records go round in a circle")
+
+
+def _record(raw: bytes, at: int) -> tuple[str, bytes, int]:
+    """The kind and the data of a record, and where the next one is; of the length, each byte has seven bits."""
+    kind, size, shift = chr(*raw[at : at + 1] or b"\0"), 0, 0
+    try:
+        while shift == 0 or raw[at] > 0x7F:
+            at += 1
+            size |= (raw[at] & 0x7F) << shift
+            shift += 7
+    except IndexError:
+        size = len(raw) + 1
+    data = raw[at + 1 : at + 1 + size]
+    if len(data) < size:
+        raise UnreadableError("the file has no end")
+    return kind, data, at + 1 + size
+
+
+def parse(raw: bytes) -> tuple[str, list[str], bytes]:
+    """Sender, recipients who have not got it, and content."""
+    sender, redirect, inside = None, "", False
+    recipients: list[str] = []
+    content: list[bytes] = []
+    for kind, data in records(raw):
+        if kind in (MESSAGE, MESSAGE_END):
+            inside = kind == MESSAGE
+        elif inside and kind in (LINE, PART):
+            content += [data, b"\n"] if kind == LINE else [data]
+        elif kind == SENDER:
+            sender = text(data)
+        elif kind == RECIPIENT:
+            recipients.append(text(data))
+        elif kind == REDIRECT:
+            redirect = text(data)
+    if sender is None:
+        raise UnreadableError("the file names no sender")
+    return sender, [redirect] if redirect and recipients else recipients, b"".join(content)
+
+
+def read(_host: Host, entry: Entry) -> Queued | None:
+    if not os.stat(entry.path).st_mode & stat.S_IXUSR:
+        return None  # nobody was told yet that it was taken
+    sender, recipients, content = parse(read_bytes(entry.path))
+    for path in _logs(entry, BOUNCED):
+        # of these the sender is still to be told: they will fail once more, and then that is done
+        recipients += re.findall(r"^recipient=(.+)$", text(read_bytes(path)), re.MULTILINE)
+    unique = tuple(dict.fromkeys(recipients))
+    return Queued(SPOOL.mta, entry.id, sender, unique, content) if unique else None
+
+
+def others(entry: Entry) -> list[str]:
+    return _logs(entry, BOUNCED, "defer", "trace")
+
+
+def _logs(entry: Entry, *names: str) -> list[str]:
+    """What Postfix has noted of the recipients of a message."""
+    top = entry.key[: max(entry.key.rfind(f"/{folder}/") for folder in FOLDERS)]
+    return [path for name in names for path in glob.glob(f"{top}/{name}/**/{entry.id}", recursive=True)]
+
+
+SPOOL = Spool(
+    mta="postfix",
+    folders=tuple(f"/var/spool/postfix/{folder}" for folder in FOLDERS),
+    key="([0-9A-Za-z]{6,})",
+    read=read,
+    others=others,
+    flush=("postqueue", "-f"),
+    units=("postfix",),
+    programs=("/usr/lib/postfix/",),
+)

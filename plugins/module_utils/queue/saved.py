@@ -1,0 +1,125 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Messages that belong to no MTA for now: one file each.
+
+A file is named by the MTA that had the message and its id there. It begins with one line of JSON: ``mta``, ``id``,
+``sender`` (empty for the null sender) and ``recipients`` who have not got it; the message follows, to the byte, with
+its lines ended by LF.
+
+A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. Whatever was
+interrupted is begun again and finds each message once.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from ..transaction import files as disk
+from ..transaction.plan import Image
+from .spool import Queued, UnreadableError, read_bytes
+
+if TYPE_CHECKING:
+    from ..mta.evidence import Host
+    from .spool import Entry, Spool
+
+
+class Saved:
+    """The directory of the saved messages."""
+
+    def __init__(self, host: Host, folder: str) -> None:
+        self._host, self._folder = host, folder
+        self._unread = folder + ".unread"
+
+    def save(self, spool: Spool) -> dict[str, str]:
+        """Move a queue, on which nothing works, here; what cannot be read is kept as it is, in an archive: path to
+        reason. Nothing is removed from the queue before all is saved."""
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        moved, unread = [], {}
+        for entry in list(spool.entries()):
+            entry.take()
+            try:
+                queued = spool.read(self._host, entry)
+            except UnreadableError as error:
+                entry.give_back()
+                unread[self._archive(spool, entry)] = str(error)
+                continue
+            if queued:
+                self.write(queued)
+                moved.append(entry)
+            else:
+                entry.give_back()
+        for entry in moved:
+            _remove(spool, entry)
+        return unread
+
+    def _archive(self, spool: Spool, entry: Entry) -> str:
+        """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
+        os.makedirs(self._unread, mode=0o700, exist_ok=True)
+        path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
+        files = [entry.key, *spool.others(entry)]
+        done = self._host.run(["tar", "--create", f"--file={path}", "--absolute-names", *files], timeout=300)
+        if done.rc:
+            raise OSError(errno.EIO, done.err, path)
+        return path
+
+    def give_back(self, spool: Spool) -> None:
+        """Undo what ``save`` has not finished."""
+        for entry in list(spool.entries()):
+            if entry.taken:
+                self.remove(self._path(spool.mta, entry.id))
+                entry.give_back()
+
+    def give_back_unread(self, spool: Spool) -> None:
+        """Bring back to its MTA what only that can read."""
+        for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
+            done = self._host.run(
+                ["tar", "--extract", f"--file={path}", "--absolute-names", "--same-owner"], timeout=300
+            )
+            if not done.rc:
+                os.unlink(path)
+
+    def paths(self) -> list[str]:
+        """The files, by name."""
+        if not os.path.isdir(self._folder):
+            return []
+        names = sorted(name for name in os.listdir(self._folder) if not name.startswith("."))
+        return [os.path.join(self._folder, name) for name in names]
+
+    def write(self, queued: Queued) -> None:
+        image = Image(dump(queued), os.geteuid(), os.getegid(), 0o600)
+        disk.write_image(self._path(queued.mta, queued.id), image)
+
+    def remove(self, path: str) -> None:
+        if os.path.exists(path):
+            os.unlink(path)
+            disk.sync_folder(self._folder)
+
+    def _path(self, mta: str, name: str) -> str:
+        return os.path.join(self._folder, f"{mta}.{name}")
+
+
+def dump(queued: Queued) -> bytes:
+    head = {"mta": queued.mta, "id": queued.id, "sender": queued.sender, "recipients": queued.recipients}
+    return json.dumps(head).encode("ascii") + b"\n" + queued.content
+
+
+def load(path: str) -> Queued:
+    head, _newline, content = read_bytes(path).partition(b"\n")
+    found = json.loads(head)
+    return Queued(found["mta"], found["id"], found["sender"], tuple(found["recipients"]), content)
+
+
+def _remove(spool: Spool, entry: Entry) -> None:
+    """Remove a message from where it was; its key, by which it would be found again, last."""
+    for path in spool.others(entry):
+        os.unlink(path)
+    if os.path.isdir(entry.aside):
+        shutil.rmtree(entry.aside)
+    else:
+        os.unlink(entry.aside)

@@ -1,0 +1,185 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another MTA in place of the one that serves: its packages, and the mail that waits in the queue of the old one.
+
+Debian's packages of MTAs exclude each other, so that for the time that apt takes there is none. Whatever is needed on
+the way there and back is on the disk before anything changes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..queue.inject import inject
+from ..queue.registry import SPOOLS
+from ..queue.saved import Saved
+from . import files as disk
+from .packages import Packages, Plan
+from .plan import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..mta.evidence import Host
+    from ..queue.spool import Spool
+
+POLICY = "/usr/sbin/policy-rc.d"  # which a package asks before it starts a service
+POLICY_TEXT = """#!/bin/sh
+# mailops.postmaster changes the MTA of this host, and starts it when it is configured.
+for word; do
+    case " {units} " in *" ${{word%%[@.]*}} "*) exit 101 ;; esac
+done
+[ ! -x {before} ] || exec {before} "$@"
+"""
+FLUSH = 15.0  # seconds for the old MTA to deliver what waits
+STILL = 3.0  # seconds without any change of the queue after which no more of it is expected
+ENDING = 10.0  # seconds for processes to end by themselves, and then to end when told so
+INTERVAL = 0.1
+SETTLE = 600.0  # seconds to hand over what is saved
+
+
+class Switch:
+    """One change of the MTA; ``data`` is plain, as a journal keeps it."""
+
+    def __init__(self, host: Host, state_dir: str, data: Mapping[str, Any]) -> None:
+        self._host = host
+        self.data = dict(data)
+        self._packages = Packages(host, os.path.join(state_dir, "packages"))
+        self._saved = Saved(host, os.path.join(state_dir, "queue"))
+        self._policy_before = os.path.join(state_dir, "policy-rc.d")
+
+    @classmethod
+    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str]) -> Switch:
+        """What is to be done, found out without a change; UserError where it cannot be. ``replaces`` is the option of
+        config_transaction; ``aliases`` are the table of aliases and what may be compiled from it."""
+        packages = Packages(host, os.path.join(state_dir, "packages")).plan(replaces["packages"])
+        data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "aliases": list(aliases)}
+        return cls(host, state_dir, data)
+
+    @property
+    def _plan(self) -> Plan:
+        return Plan.load(self.data["packages"])
+
+    @property
+    def _old(self) -> Spool:
+        return SPOOLS[self.data["old"]]
+
+    @property
+    def _new(self) -> Spool:
+        return SPOOLS[self.data["new"]]
+
+    @property
+    def _units(self) -> list[str]:
+        return [*self._old.units, *self._new.units]
+
+    @property
+    def service(self) -> dict[str, Any]:
+        """The service of the old MTA, as the option of config_transaction."""
+        unit = self._old.units[0]
+        restart = f"systemctl daemon-reload; systemctl reset-failed {unit}; exec systemctl restart {unit}"
+        return {"name": unit, "reload": [], "restart": ["sh", "-c", restart]}
+
+    def fetch(self) -> None:
+        """Bring all packages onto the disk, for both ways; nothing else is changed."""
+        self._packages.fetch(self._plan)
+
+    def away(self) -> dict[str, str]:
+        """Take the old MTA away and install the new one, which does not run yet; the mail that could not be read,
+        by file, with the reason."""
+        self._deny_start()
+        self._flush(self._old)
+        self._stop(self._old)
+        unread = self._saved.save(self._old)
+        self._free_aliases()
+        self._packages.install(self._plan)
+        self._stop(self._new)
+        self._allow_start()
+        return unread
+
+    def hold(self) -> None:
+        """Let a boot start neither of the two, until ``back`` is through."""
+        self._host.run(["systemctl", "mask", "--runtime", *self._units])
+
+    def back(self) -> None:
+        """Bring the old MTA's packages back; it does not run yet. May be done again."""
+        if not self.data:
+            return
+        self._deny_start()
+        for spool in (self._new, self._old):
+            self._stop(spool)
+        self._saved.save(self._new)
+        self._saved.give_back(self._old)
+        self._packages.restore(self._plan)
+        self._saved.give_back_unread(self._old)
+        self._host.run(["systemctl", "unmask", "--runtime", *self._units])
+        self._allow_start()
+
+    def settle(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, by file."""
+        kept: dict[str, str] = {}
+        if self._saved.paths():
+            listener = answers[0] if answers else {}
+            kept = inject(self._saved, listener.get("address", "127.0.0.1"), listener.get("port", 25), SETTLE)
+        if self.data:
+            self._packages.forget()
+        return kept
+
+    def _free_aliases(self) -> None:
+        """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix
+        compiles with the rights of the owner."""
+        for path in self.data["aliases"][1:]:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        for path in self.data["aliases"][:1]:
+            with suppress(FileNotFoundError):
+                os.chown(path, 0, 0)
+
+    def _flush(self, spool: Spool) -> None:
+        """Let the old MTA, which still serves, deliver what it can within a short time."""
+        start = seen = time.monotonic()
+        left = {entry.key for entry in spool.entries()}
+        if left:
+            self._host.run(spool.flush, timeout=FLUSH)
+        while left and (now := time.monotonic()) < min(start + FLUSH, seen + STILL):
+            time.sleep(INTERVAL)
+            found = {entry.key for entry in spool.entries()}
+            seen, left = (seen, left) if found == left else (now, found)
+
+    def _stop(self, spool: Spool) -> None:
+        """Stop the services and everything else that works on the queue."""
+        for unit in spool.units:
+            self._host.run(["systemctl", "stop", unit], timeout=60)
+        for told in (0, signal.SIGTERM, signal.SIGKILL):
+            until = time.monotonic() + ENDING
+            for pid in _processes(spool.programs):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, told)
+            while any(_processes(spool.programs)) and time.monotonic() < until:
+                time.sleep(INTERVAL)
+
+    def _deny_start(self) -> None:
+        """Let no package start an MTA: with Debian's configuration it would take mail, and lose it."""
+        text = POLICY_TEXT.format(units=" ".join(self._units), before=self._policy_before).encode()
+        before = disk.read_image(POLICY)
+        if before and before.content != text:
+            disk.write_image(self._policy_before, before)
+        disk.write_image(POLICY, Image(text, 0, 0, 0o755))
+
+    def _allow_start(self) -> None:
+        disk.restore(POLICY, disk.read_image(self._policy_before))
+        disk.restore(self._policy_before, None)
+
+
+def _processes(programs: Sequence[str]) -> Iterator[int]:
+    """The processes of some programs; those in containers of this host are not its own."""
+    own = os.readlink("/proc/self/ns/pid")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            program, space = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "ns/pid"))
+            if program.startswith(tuple(programs)) and space == own:
+                yield int(pid)

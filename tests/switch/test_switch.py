@@ -1,0 +1,253 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One MTA takes the place of another: what waits in the queue of the old one arrives once, to the byte."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import threading
+from collections import Counter
+
+import pytest
+import yaml
+from conftest import BACKENDS, FAR_HOST, KEPT, ROOT, TRIED
+
+START = "exim"
+# a ring; what follows makes it every ordered pair
+WAY = ["opensmtpd", "sendmail", "postfix", "exim"]
+WHOLE = [*WAY, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix", "opensmtpd", "exim"]
+TORTURE = bool(os.environ.get("MAILOPS_TORTURE"))
+MESSAGES = 28 if TORTURE else 1  # of each of the seven kinds
+# what not every MTA can be set to
+VARIABLES = {
+    "lab_defences": [],
+    "mta_postmaster_notices": [],
+    "mta_postmaster_blocked_clients": [],
+    "mta_relay_domains": {},
+    "mta_blocklists": [],
+    "mta_sender_checks": False,
+    "mta_helo_checks": False,
+    "mta_spf": False,
+}
+# Bodies, senders and recipients: {L} is a domain here, {F} the far host, which is down until the switch is over.
+KINDS = {
+    "plain": (b"plain\n", "alice@{L}", ["far@{F}"]),
+    "null sender": (b"a bounce\n", "", ["far@{F}"]),
+    "8 bits": (bytes(range(0x80, 0x100)) + "\ngr\u00fc\u00dfe\n".encode(), "alice@{L}", ["far@{F}"]),
+    "dots": (b".\n..\n.dot\n\n.\nend\n", "alice@{L}", ["far@{F}"]),
+    "long line": (b"x" * 980 + b"\n", "alice@{L}", ["far@{F}"]),
+    "partly delivered": (b"several\n", "alice@{L}", ["alice@{L}", "far@{F}", "bob@{L}", "far2@{F}"]),
+    "alias partly delivered": (b"alias\n", "alice@{L}", ["team@{L}"]),
+}
+SEND = """
+import base64, json, smtplib, sys
+for sender, recipients, text in json.load(sys.stdin):
+    with smtplib.SMTP("127.0.0.1", 25, timeout=30) as client:
+        client.sendmail(sender, recipients, base64.b64decode(text), ["BODY=8BITMIME"])
+"""
+# Prints for how long port 25 did not answer, each time.
+WATCH = """
+import os, socket, sys, time
+down, gaps = 0, []
+while not os.path.exists(sys.argv[2]):
+    try:
+        with socket.create_connection((sys.argv[1], 25), 1) as connection:
+            connection.settimeout(1)
+            up = connection.recv(3) == b"220"
+    except OSError:
+        up = False
+    now = time.monotonic()
+    if up and down:
+        gaps.append("%.1f" % (now - down))
+    down = 0 if up else down or now
+    time.sleep(0.1)
+print(" ".join(gaps))
+"""
+
+# Kills the first dpkg that installs, and all that have started it, up to the module.
+KILL = """
+import glob, os, sys, time
+def words(pid):
+    try:
+        with open("/proc/%d/cmdline" % pid) as file:
+            return file.read().split("\\0")
+    except OSError:
+        return [""]
+def parent(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+until = time.monotonic() + 120
+while time.monotonic() < until:
+    pids = [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*")]
+    found = [pid for pid in pids if words(pid)[0].endswith("dpkg") and {"--unpack", "--configure"} & set(words(pid))]
+    if found:
+        chain = found[:1]
+        while not words(chain[-1])[0].endswith("python3"):
+            chain.append(parent(chain[-1]))
+        for pid in chain:
+            os.kill(pid, 9)
+        print(len(chain))
+        break
+    time.sleep(0.02)
+"""
+
+
+class Switched:
+    """The host, whose MTA is another one after each switch."""
+
+    def __init__(self, lab, inventory):
+        self.lab, self.inventory, self.mta = lab, inventory, START
+        self.host, self.stranger = lab.runner.get_host(lab.name), lab.runner.get_host("stranger")
+
+    def play(self, playbook, backend, **variables):
+        command = ["ansible-playbook", f"--inventory={self.inventory}", f"--limit={self.lab.name}:stranger"]
+        given = json.dumps({**VARIABLES, **variables, "mta_backend": backend})
+        path = str(ROOT / "playbooks" / f"{playbook}.yml")
+        return subprocess.run([*command, f"--extra-vars={given}", path], capture_output=True, text=True, check=False)
+
+    def fact(self, name):
+        return self.lab.runner.get_variables(f"{self.mta}-trixie")[name]
+
+    def far_host(self, verb):
+        if verb == "start":
+            start = "systemd-run --quiet --collect --unit=far-host --property=Type=notify python3 -c %s %s"
+            self.stranger.check_output(start, FAR_HOST.read_text(encoding="utf-8"), KEPT)
+        else:
+            self.stranger.run("systemctl --quiet stop far-host")
+
+    def send(self, count):
+        """Queue so many messages of each kind; token to kind."""
+        sent, work = {}, []
+        for kind in [kind for kind in KINDS for _number in range(count)]:
+            body, sender, recipients = KINDS[kind]
+            token = secrets.token_hex(12)
+            head = "From: <alice@example.com>\nTo: <far@example.com>\nDate: Mon, 23 Nov 2026 14:00:00 +0000\n"
+            head += f"Message-ID: <{token}@example.com>\nX-Token: {token}\nX-Odd:   two  blanks\n\n"
+            text = base64.b64encode((head.encode() + body).replace(b"\n", b"\r\n")).decode()
+            names = self.lab.names
+            work.append([sender.format(**names), [one.format(**names) for one in recipients], text])
+            sent[token] = kind
+        done = self.host.run("printf %%s %s | python3 -c %s", json.dumps(work), SEND)
+        assert done.rc == 0, done.stderr
+        return sent
+
+    def watch(self, act):
+        """What ``act`` returns, and for how long port 25 did not answer meanwhile."""
+        stop, gaps = f"/run/{secrets.token_hex(4)}", []
+        watching = self.stranger.run
+        thread = threading.Thread(
+            target=lambda: gaps.append(watching("python3 -c %s %s %s", WATCH, self.lab.names["ipv4"], stop).stdout)
+        )
+        thread.start()
+        try:
+            return act(), gaps
+        finally:
+            self.stranger.run("touch %s", stop)
+            thread.join()
+
+    def healed(self):
+        """Wait until no transaction is pending; for 1000 looks at the most."""
+        pending = "sudo test -e /var/lib/mailops-postmaster/pending.json"
+        assert any(self.host.run(pending).rc for dummy in range(1000))
+
+    def deliver(self):
+        """Have the queue tried until it is empty; for 1000 looks at the most."""
+        self.far_host("start")
+        try:
+            assert any(self._flushed() for dummy in range(1000)), self.host.check_output(
+                f"sudo {self.fact('lab_queue')}"
+            )
+        finally:
+            self.far_host("stop")
+
+    def _flushed(self):
+        self.host.run("sudo sh -c %s", self.fact("lab_flush"))
+        return not self.host.check_output(f"sudo {self.fact('lab_queue')}")
+
+
+@pytest.fixture(scope="module")
+def switched(lab, request):
+    found = Switched(lab, request.config.option.ansible_inventory)
+    found.far_host("stop")
+    team = f"team: alice, far3@{lab.names['F']}"
+    found.host.check_output("grep --quiet ^team: /etc/aliases || echo %s | sudo tee --append /etc/aliases", team)
+    yield found
+    found.far_host("stop")
+
+
+def arrived(switched, sent):
+    """Who got which of the messages, and how often; those that are not as they were sent."""
+    got, wrong = Counter(), []
+    for found in switched.lab.kept():
+        head, _blank, body = found["text"].encode("latin-1").partition(b"\n\n")
+        token = next((line[9:].decode() for line in head.split(b"\n") if line.startswith(b"X-Token: ")), "")
+        kind = sent.get(token, "")
+        for recipient in found["recipients"] if kind else []:
+            got[kind, recipient.partition("@")[0], found["sender"] != ""] += 1
+        if kind and (body != KINDS[kind][0] or b"\nX-Odd:   two  blanks" not in head):
+            wrong.append((kind, body))
+    for account in ("alice", "bob"):
+        for token, count in switched.lab.tokens(switched.lab.name, account).items():
+            if token in sent:
+                got[sent[token], account, True] += count
+    return got, wrong
+
+
+WANTED = [
+    *((kind, "far", kind != "null sender") for kind in KINDS if "alias" not in kind),
+    *(("partly delivered", name, True) for name in ("alice", "bob", "far2")),
+    *(("alias partly delivered", name, True) for name in ("alice", "far3")),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WHOLE if TORTURE else WAY)))
+def test_what_the_old_mta_had_queued_arrives_once_and_to_the_byte(switched, number, record_property):
+    old, new = switched.mta, WHOLE[number]
+    sent = switched.send(MESSAGES)
+    played, gaps = switched.watch(lambda: switched.play("site", new))
+    assert played.returncode == 0, played.stdout
+    switched.mta = new
+    switched.deliver()
+    assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
+    units = [
+        yaml.safe_load((BACKENDS / f"{mta}.yml").read_text())["mta_backend_transaction"]["service"]
+        for mta in (old, new)
+    ]
+    assert [switched.host.service(unit["name"]).is_running for unit in units] == [False, True]
+    record_property(TRIED, f"{old} to {new}: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}")
+
+
+def test_the_host_passes_the_audit_and_a_second_run_changes_nothing(switched):
+    assert "failed=0" in switched.play("audit", switched.mta).stdout
+    assert "changed=0" in switched.play("site", switched.mta).stdout
+
+
+def test_an_mta_that_is_not_proven_leaves_the_old_one_serving_with_its_queue(switched, record_property):
+    sent = switched.send(MESSAGES)
+    dead = switched.lab.runner.get_variables("opensmtpd-trixie")["refused_dead"]
+    played, gaps = switched.watch(lambda: switched.play("site", "opensmtpd", mta_extra_settings=dead))
+    assert "the old one is back" in played.stdout
+    switched.deliver()
+    assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
+    record_property(TRIED, f"{switched.mta} and back: {len(sent)} messages; seconds without: {gaps[0].strip()}")
+
+
+def test_a_kill_in_the_middle_of_apt_is_healed_by_the_host_itself(switched, record_property):
+    sent, killed = switched.send(MESSAGES), []
+    kill = threading.Thread(target=lambda: killed.append(switched.host.run("sudo python3 -c %s", KILL).stdout.strip()))
+    kill.start()
+    played, gaps = switched.watch(lambda: (switched.play("site", "opensmtpd"), switched.healed())[0])
+    kill.join()
+    assert (played.returncode, killed) == (2, ["3"])
+    assert switched.host.check_output("sudo dpkg --audit") == ""
+    switched.deliver()
+    assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
+    assert "failed=0" in switched.play("audit", switched.mta).stdout
+    record_property(
+        TRIED, f"{switched.mta}, killed: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}"
+    )

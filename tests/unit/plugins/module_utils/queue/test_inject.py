@@ -1,0 +1,100 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A saved message is handed over once, as it is, and its file goes with the 250 alone."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import inject
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
+from mail_servers import NAME, Mail, Server
+
+A, B = "postmaster@example.org", "postmaster@example.net"
+ODD = b"Subject: x\n\n.\n..two\n.\xe4\xff\x00one\n" + b"y" * 3000 + b"\n\n\nno end"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    (tmp_path / "queue").mkdir()
+    return Saved(Host(), str(tmp_path / "queue"))
+
+
+class Long(Server):
+    """Takes lines of any length, as mail servers do."""
+
+    line_length_limit = 100_000
+
+
+@pytest.fixture
+def handed(serve, saved):
+    def hand(mail, *messages):
+        for number, (sender, recipients, content) in enumerate(messages):
+            saved.write(Queued("simple", f"q{number}", sender, recipients, content))
+        port = serve(lambda: Long(mail, decode_data=False))
+        return inject(saved, "127.0.0.1", port, 10)
+
+    return hand
+
+
+def test_a_message_arrives_to_the_byte_and_its_file_goes(handed, saved):
+    mail = Mail()
+    assert handed(mail, ("", (A, B), ODD), ("s@example.com", ("postmaster",), b"Subject: y\n\nz\n")) == {}
+    got = [(found.mail_from.strip("<>"), found.rcpt_tos, found.content) for found in mail.messages]
+    assert got == [
+        ("", [A, B], ODD.replace(b"\n", b"\r\n") + b"\r\n"),
+        ("s@example.com", [f"postmaster@{NAME}"], b"Subject: y\r\n\r\nz\r\n"),
+    ]
+    assert saved.paths() == []
+    assert mail.sessions == 1
+
+
+class Refusing(Mail):
+    """Refuses one recipient, and a message."""
+
+    def rcpt(self, address, sender, before):
+        return "550 5.1.1 not here" if address == B else super().rcpt(address, sender, before)
+
+    def data(self, envelope):
+        return "451 4.3.0 not now" if b"late" in envelope.content else super().data(envelope)
+
+
+def test_who_was_refused_stays_and_nobody_else(handed, saved):
+    mail = Refusing()
+    kept = handed(mail, ("", (A, B), b"both\n"), ("", (A,), b"late\n"), ("", (A,), b"fine\n"))
+    assert list(kept.values()) == [f"{B}: 550 5.1.1 not here", f"{A}: 451 4.3.0 not now"]
+    assert [(found.recipients, found.content) for found in map(load, saved.paths())] == [
+        ((B,), b"both\n"),
+        ((A,), b"late\n"),
+    ]
+    assert [found.rcpt_tos for found in mail.messages if b"late" not in found.content] == [[A], [A]]
+
+
+def test_what_was_refused_is_handed_over_the_next_time(handed):
+    handed(Refusing(), ("", (A, B), b"both\n"))
+    mail = Mail()
+    assert handed(mail) == {}
+    assert [found.rcpt_tos for found in mail.messages] == [[B]]
+
+
+def test_many_recipients_are_told_in_parts(handed):
+    mail = Mail()
+    mail.names = tuple(f"u{number}" for number in range(250))
+    assert handed(mail, ("", tuple(f"{name}@example.org" for name in mail.names), b"x\n")) == {}
+    assert [len(found.rcpt_tos) for found in mail.messages] == [100, 100, 50]
+
+
+@pytest.mark.parametrize("address", ["a b\r\nRSET@example.org", "müller@example.org"])
+def test_an_address_that_no_command_can_carry_is_named(handed, saved, address):
+    kept = handed(Mail(), ("", (address,), b"x\n"))
+    assert ["not a line of printable ASCII" in why for why in kept.values()] == [True]
+    assert len(saved.paths()) == 1
+
+
+def test_without_an_mta_all_stays(saved):
+    saved.write(Queued("simple", "q1", "", (A,), b"x\n"))
+    kept = inject(saved, "127.0.0.1", 1, 5)
+    assert ["refused" in why for why in kept.values()] == [True]
+    assert len(saved.paths()) == 1

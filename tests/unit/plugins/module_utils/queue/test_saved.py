@@ -1,0 +1,156 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever fails, and wherever a process is killed, each message is there once: in its queue, or saved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
+    Entry,
+    Queued,
+    Spool,
+    UnreadableError,
+    read_bytes,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+class KilledError(BaseException):
+    """The process is gone."""
+
+
+def read(_host, entry):
+    content = read_bytes(entry.path)
+    if b"?" in content:
+        raise UnreadableError("what is this")
+    return Queued("simple", entry.id, "", ("a@b.example",), content) if content else None
+
+
+def others(entry):
+    return [entry.key + ".log"] if os.path.exists(entry.key + ".log") else []
+
+
+@pytest.fixture
+def spool(tmp_path):
+    """A queue of three messages."""
+    queue = tmp_path / "spool"
+    (queue / "deep").mkdir(parents=True)
+    for name in ("q1", "q2", "deep/q3"):
+        (queue / name).write_bytes(name.encode())
+    (queue / "q2.log").write_bytes(b"tried once")
+    return Spool("simple", (str(queue),), "(q[0-9]+)", read, others, (), (), ())
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return Saved(Host(), str(tmp_path / "saved"))
+
+
+def inside(spool):
+    """The messages that the MTA would find."""
+    return sorted(read_bytes(entry.key).decode() for entry in spool.entries() if not entry.taken)
+
+
+def kept(saved):
+    return sorted(load(path).content.decode() for path in saved.paths())
+
+
+ALL = ["deep/q3", "q1", "q2"]
+
+
+def test_a_queue_is_saved_and_then_empty(spool, saved, tmp_path):
+    assert saved.save(spool) == {}
+    assert (inside(spool), kept(saved)) == ([], ALL)
+    assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
+
+
+def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
+    (tmp_path / "spool" / "q4").write_bytes(b"?")
+    (tmp_path / "spool" / "q5").write_bytes(b"")
+    archive = str(tmp_path / "saved.unread" / "simple.q4.tar")
+    assert saved.save(spool) == {archive: "what is this"}
+    assert (inside(spool), kept(saved)) == (["", "?"], ALL)
+    shutil.rmtree(tmp_path / "spool")
+    saved.give_back_unread(spool)
+    assert (inside(spool), os.path.exists(archive)) == (["?"], False)
+
+
+def steps(monkeypatch, at):
+    """Kill the process at the so-manieth change of a file."""
+    count = 0
+
+    def counted(function):
+        def call(*arguments, **named):
+            nonlocal count
+            count += 1
+            if count == at:
+                raise KilledError
+            return function(*arguments, **named)
+
+        return call
+
+    for name in ("rename", "unlink"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    monkeypatch.setattr(module.disk, "write_image", counted(module.disk.write_image))
+
+
+@pytest.mark.parametrize("at", range(1, 30))
+def test_a_save_that_was_killed_ends_when_it_is_repeated(spool, saved, monkeypatch, at):
+    with monkeypatch.context() as patch:
+        steps(patch, at)
+        with contextlib.suppress(KilledError):
+            saved.save(spool)
+    saved.save(spool)
+    assert (inside(spool), kept(saved)) == ([], ALL)
+
+
+@pytest.mark.parametrize("again", range(1, 12, 3))
+@pytest.mark.parametrize("at", range(1, 30))
+def test_a_save_that_was_killed_can_be_undone_and_that_may_be_killed_too(spool, saved, monkeypatch, at, again):
+    for act, count in ((lambda: saved.save(spool), at), (lambda: saved.give_back(spool), again)):
+        with monkeypatch.context() as patch:
+            steps(patch, count)
+            with contextlib.suppress(KilledError):
+                act()
+    saved.give_back(spool)
+    assert sorted(inside(spool) + kept(saved)) == ALL
+
+
+def test_a_disk_that_is_full_loses_nothing(spool, saved, monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.disk, "write_image", full)
+        with pytest.raises(OSError, match="No space"):
+            saved.save(spool)
+    saved.give_back(spool)
+    assert (inside(spool), kept(saved)) == (ALL, [])
+
+
+@given(st.binary(max_size=100), st.text(st.characters(codec="utf-8"), max_size=20), st.binary(max_size=9))
+def test_a_file_says_what_the_message_said(content, sender, odd):
+    queued = Queued("m", "i", sender, (odd.decode("utf-8", "surrogateescape"),), content)
+    entry = dump(queued)
+    assert b"\n" not in entry[: len(entry) - len(content) - 1]
+    assert entry.endswith(b"\n" + content)
+
+
+def test_a_message_is_known_by_its_key_alone(tmp_path):
+    entry = Entry("q1", str(tmp_path / "q1"))
+    (tmp_path / "q1").write_text("x")
+    entry.take()
+    entry.take()
+    assert (entry.taken, os.path.basename(entry.path)) == (True, "taken.q1")
+    entry.give_back()
+    entry.give_back()
+    assert (entry.taken, os.path.basename(entry.path)) == (False, "q1")

@@ -1,0 +1,132 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way to another MTA, and the way back, with two MTAs that are directories."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued, Spool, read_bytes
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import switch as module
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.switch import Switch
+
+PLAN = {"wanted": ["new"], "added": ["new"], "before": {"old": "1"}, "manual": []}
+
+
+class System:
+    """A host on which apt and dpkg are these few lines."""
+
+    def __init__(self):
+        self.ran, self.there, self.refuses = [], {"old": "1"}, False
+
+    def run(self, argv, timeout=30.0):
+        assert timeout > 0
+        self.ran.append(list(argv))
+        out, rc = "", 0
+        if "apt-get" in argv and "install" in argv:
+            rc = 100 if self.refuses else 0
+            self.there = {} if self.refuses else {"new": "2"}
+        if "dpkg" in argv and "--remove" in argv:
+            self.there.pop("new")
+        if "dpkg" in argv and "--install" in argv:
+            self.there["old"] = "1"
+        if argv[0] == "dpkg-query":
+            out = "".join(f"{name} installed {version}\n" for name, version in self.there.items() if name in argv)
+        return Completed(tuple(argv), rc, out, "E: no\n")
+
+
+def read(_host, entry):
+    return Queued(entry.key.split("/")[-2], entry.id, "", ("a@b.example",), read_bytes(entry.path))
+
+
+@pytest.fixture
+def system():
+    return System()
+
+
+@pytest.fixture
+def switch(system, tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        spool = Spool(
+            name, (str(tmp_path / name),), "(q[0-9]+)", read, lambda _entry: [], ("flush",), (name,), ("/no",)
+        )
+        monkeypatch.setitem(module.SPOOLS, name, spool)
+    for name, value in {"POLICY": str(tmp_path / "policy"), "STILL": 0.0}.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(os, "chown", lambda *_given: None)
+    monkeypatch.setattr(os, "fchown", lambda *_given: None)
+    locks = [str(tmp_path / "lock-frontend"), str(tmp_path / "lock")]
+    monkeypatch.setattr("ansible_collections.mailops.postmaster.plugins.module_utils.transaction.packages.LOCKS", locks)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "old" / "q1").write_text("one")
+    (tmp_path / "aliases.db").write_text("compiled")
+    data = {
+        "old": "old",
+        "new": "new",
+        "packages": PLAN,
+        "aliases": [str(tmp_path / "no"), str(tmp_path / "aliases.db")],
+    }
+    return Switch(system, str(tmp_path / "state"), data)
+
+
+def queued(folder):
+    return sorted(path.name for path in pathlib.Path(folder).iterdir()) if os.path.isdir(folder) else []
+
+
+def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
+    (tmp_path / "policy").write_text("#!/bin/sh\nexit 0\n")
+    assert switch.away() == {}
+    told = [argv[1:] for argv in system.ran if argv[0] == "systemctl"]
+    assert told == [["stop", "old"], ["stop", "new"]]
+    assert system.ran[0] == ["flush"]
+    assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
+    assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
+    assert (tmp_path / "policy").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+@pytest.mark.parametrize("times", [1, 2])
+def test_back_brings_the_packages_back_and_saves_what_the_new_one_took(switch, system, tmp_path, refuses, times):
+    system.refuses = refuses
+    try:
+        switch.away()
+    except UserError:
+        assert refuses
+    (tmp_path / "new" / "q7").write_text("taken meanwhile")
+    for _number in range(times):
+        switch.back()
+    assert system.there == {"old": "1"}
+    assert (queued(tmp_path / "new"), queued(tmp_path / "state" / "queue")) == ([], ["new.q7", "old.q1"])
+    assert not (tmp_path / "policy").exists()
+
+
+def test_back_before_anything_was_done_changes_nothing(switch, system, tmp_path):
+    switch.back()
+    assert (system.there, queued(tmp_path / "old")) == ({"old": "1"}, ["q1"])
+
+
+def test_a_package_may_start_neither_mta_and_anything_else(switch, system, tmp_path):
+    asked = {}
+
+    def run(argv, timeout=30.0):
+        if "apt-get" in argv:
+            for unit in ("old.service", "new@x.service", "newer", "rspamd"):
+                asked[unit] = os.system(f"sh {tmp_path}/policy --quiet {unit} start") >> 8
+        return System.run(system, argv, timeout)
+
+    system.run = run
+    switch.away()
+    assert asked == {"old.service": 101, "new@x.service": 101, "newer": 0, "rspamd": 0}
+
+
+def test_packages_that_do_not_come_back_are_an_error_that_is_tried_again(switch, system):
+    switch.away()
+    system.run = lambda argv, timeout=30.0: Completed(tuple(argv), 1 if timeout else 0, "", "")
+    with pytest.raises(OSError, match="could not be brought back"):
+        switch.back()
