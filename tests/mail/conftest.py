@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from testinfra.utils.ansible_runner import AnsibleRunner
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ROOT / "roles" / "mta" / "vars" / "backends"
@@ -210,15 +211,21 @@ class Lab:
         )
 
     def kept(self):
-        """What the far mail host has got: dictionaries of sender, recipients and text."""
-        return [json.loads(line) for line in self.runner.get_host("stranger").run("cat %s", KEPT).stdout.splitlines()]
+        """What the far mail host has got, dictionaries of sender, recipients and text; it may be writing one more."""
+        lines = self.runner.get_host("stranger").run("cat %s", KEPT).stdout.splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def pytest_collection_modifyitems(items):
-    """Tests on the hosts of one backend follow each other."""
-    for item in items:
-        found = re.search(r"ansible://(\w+)-", item.nodeid)
-        item.add_marker(pytest.mark.xdist_group(found[1] if found else "all"))
+class ByBackend(LoadScopeScheduling):
+    """Tests on the hosts of one backend follow each other in one process: these hosts send mail to each other."""
+
+    def _split_scope(self, nodeid):
+        found = re.search(r"ansible://(\w+)-", nodeid)
+        return found[1] if found else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByBackend(config, log)
 
 
 def pytest_terminal_summary(terminalreporter):
