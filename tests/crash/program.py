@@ -43,6 +43,7 @@ def work(lab, **more):
         **{name: transaction[name] for name in ("stage", "check", "service", "reason")},
         "files": files,
         "aliases": {**aliases, "rebuild": backend["mta_backend_aliases_rebuild"]},
+        "replaces": None,
         "answers": [{"address": "127.0.0.1", "port": 25, "greeting": "^220"}],
         "timeout": 20,
         "state_dir": "/var/lib/mailops-postmaster",
