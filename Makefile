@@ -55,10 +55,8 @@ molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=si
 	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
 
 .PHONY: torture
-torture: ## the whole of what make test tries a part of: a matter of hours
-SCENARIO ?= site broken refused service loss defences spam crash
-# those that have a whole matrix, of which make test tries a part; changing the MTA is tried here alone
-WHOLE ?= loss crash switch
+torture: ## the whole of what make test tries a part of: a matter of hours; WHOLE=loss for one
+	MAILOPS_TORTURE=1 $(MAKE) --no-print-directory molecule SCENARIO="$(WHOLE)"
 
 .PHONY: conformance
 conformance: ## docs/conformance.md, from what all scenarios measure
