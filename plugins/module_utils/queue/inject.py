@@ -23,7 +23,11 @@ TRUSTED = ("127.0.0.1", "::1")  # from here a mail host relays for its own progr
 
 
 class Injector:
-    """One connection after another to the MTA at ``address``; a reply that refuses ends a connection."""
+    """One connection after another to the MTA at ``address``; a reply that refuses ends a connection.
+
+    Some end one themselves after so many messages (OpenSMTPD takes 100, and answers MAIL with 452): what a connection
+    refuses that has been used before is offered to the next one.
+    """
 
     def __init__(self, address: str, port: int, seconds: float) -> None:
         self._address, self._port = address, port
@@ -43,6 +47,7 @@ class Injector:
         self._connection = None
 
     def _transaction(self, queued: Queued, recipients: Sequence[str]) -> dict[str, str]:
+        used = self._connection
         connection = self._ready()
         if isinstance(connection, NoReply):
             return dict.fromkeys(recipients, connection.text)
@@ -50,6 +55,9 @@ class Injector:
             answers = connection.commands(_commands(connection, queued, recipients))
         except UnsafeCommandError as error:
             return dict.fromkeys(recipients, f"an address cannot be sent: {error}")
+        if not answers[0].positive and connection is used:
+            self.close()
+            return self._transaction(queued, recipients)
         if not answers[0].positive:
             refused = dict.fromkeys(recipients, _words(answers[0]))
         else:

@@ -86,6 +86,25 @@ def test_many_recipients_are_told_in_parts(handed):
     assert [len(found.rcpt_tos) for found in mail.messages] == [100, 100, 50]
 
 
+class Few(Mail):
+    """Takes two messages from a connection, and then refuses, or hangs up."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def mail(self, sender):
+        return self.answer if len(self.messages) == 2 * self.sessions else super().mail(sender)
+
+
+@pytest.mark.parametrize("answer", ["452 4.5.3 Too many messages sent", "421 4.7.0 Too many messages, closing"])
+def test_a_server_that_takes_only_so_many_from_a_connection_gets_the_rest_from_the_next(handed, answer):
+    mail = Few(answer)
+    assert handed(mail, *(("", (A,), b"number %d\n" % number) for number in range(5))) == {}
+    assert [found.content for found in mail.messages] == [b"number %d\r\n" % number for number in range(5)]
+    assert mail.sessions == 3
+
+
 @pytest.mark.parametrize("address", ["a b\r\nRSET@example.org", "müller@example.org"])
 def test_an_address_that_no_command_can_carry_is_named(handed, saved, address):
     kept = handed(Mail(), ("", (address,), b"x\n"))
