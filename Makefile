@@ -28,9 +28,7 @@ demo-down: ## remove everything that the demo made
 .PHONY: test
 test: ## everything: lint, unit, sanity, molecule
 	@$(MAKE) --no-print-directory --jobs 3 $(DEV) image-bookworm image-trixie
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory sanity
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint unit sanity
 	@$(MAKE) --no-print-directory molecule
 
 .PHONY: lint

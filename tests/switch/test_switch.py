@@ -15,13 +15,14 @@ from collections import Counter
 
 import pytest
 import yaml
-from conftest import BACKENDS, FAR_HOST, KEPT, ROOT, TRIED
+from conftest import BACKENDS, ROOT, TRIED
 
 START = "exim"
-# a ring; what follows makes it every ordered pair
-WAY = ["opensmtpd", "sendmail", "postfix", "exim"]
-WHOLE = [*WAY, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix", "opensmtpd", "exim"]
 TORTURE = bool(os.environ.get("MAILOPS_TORTURE"))
+# there and back; or a ring, and what makes it every ordered pair
+RING = ["opensmtpd", "sendmail", "postfix", "exim"]
+WHOLE = [*RING, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix", "opensmtpd", "exim"]
+WAY = WHOLE if TORTURE else ["postfix", "exim"]
 MESSAGES = 28 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
 VARIABLES = {
@@ -113,12 +114,8 @@ class Switched:
     def fact(self, name):
         return self.lab.runner.get_variables(f"{self.mta}-trixie")[name]
 
-    def far_host(self, verb):
-        if verb == "start":
-            start = "systemd-run --quiet --collect --unit=far-host --property=Type=notify python3 -c %s %s"
-            self.stranger.check_output(start, FAR_HOST.read_text(encoding="utf-8"), KEPT)
-        else:
-            self.stranger.run("systemctl --quiet stop far-host")
+    def stop_far_host(self):
+        self.stranger.run("systemctl --quiet stop far-host")
 
     def send(self, count):
         """Queue so many messages of each kind; token to kind."""
@@ -157,13 +154,13 @@ class Switched:
 
     def deliver(self):
         """Have the queue tried until it is empty; for 1000 looks at the most."""
-        self.far_host("start")
+        self.lab.start_far_host()
         try:
             assert any(self._flushed() for dummy in range(1000)), self.host.check_output(
                 f"sudo {self.fact('lab_queue')}"
             )
         finally:
-            self.far_host("stop")
+            self.stop_far_host()
 
     def _flushed(self):
         self.host.run("sudo sh -c %s", self.fact("lab_flush"))
@@ -173,11 +170,11 @@ class Switched:
 @pytest.fixture(scope="module")
 def switched(lab, request):
     found = Switched(lab, request.config.option.ansible_inventory)
-    found.far_host("stop")
+    found.stop_far_host()
     team = f"team: alice, far3@{lab.names['F']}"
     found.host.check_output("grep --quiet ^team: /etc/aliases || echo %s | sudo tee --append /etc/aliases", team)
     yield found
-    found.far_host("stop")
+    found.stop_far_host()
 
 
 def arrived(switched, sent):
@@ -205,9 +202,9 @@ WANTED = [
 ]
 
 
-@pytest.mark.parametrize("number", range(len(WHOLE if TORTURE else WAY)))
+@pytest.mark.parametrize("number", range(len(WAY)))
 def test_what_the_old_mta_had_queued_arrives_once_and_to_the_byte(switched, number, record_property):
-    old, new = switched.mta, WHOLE[number]
+    old, new = switched.mta, WAY[number]
     sent = switched.send(MESSAGES)
     played, gaps = switched.watch(lambda: switched.play("site", new))
     assert played.returncode == 0, played.stdout
