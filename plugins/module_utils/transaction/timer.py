@@ -61,8 +61,11 @@ class Timer:
             raise
 
     def watch(self, transaction: str) -> None:
-        """Let the program that is kept roll ``transaction`` back as soon as nobody works on it any more."""
-        self._start(transaction, SOON if os.path.isdir(SYSTEMD) else LONG)
+        """Let the program that is kept roll ``transaction`` back as soon as nobody works on it any more.
+
+        A boot that asks for it does not wait for the timer, which waits for the boot.
+        """
+        self._start(transaction, SOON if os.path.isdir(SYSTEMD) else LONG, "--no-block")
 
     def _keep(self, program: bytes) -> None:
         """Have what is to be run on disk."""
@@ -75,11 +78,11 @@ class Timer:
             with contextlib.suppress(FileExistsError):
                 os.symlink(self._service, self._wanted)
 
-    def _start(self, transaction: str, seconds: float) -> None:
+    def _start(self, transaction: str, seconds: float, *options: str) -> None:
         undo = [*self._undo(), f"--transaction={transaction}"]
         if os.path.isdir(SYSTEMD):
             self._stop("timer", "service")
-            start = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", f"--on-active={seconds:g}"]
+            start = ["systemd-run", "--quiet", "--collect", *options, f"--unit={UNIT}", f"--on-active={seconds:g}"]
             start += ["--timer-property=AccuracySec=100ms", "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
         else:
