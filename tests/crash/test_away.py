@@ -49,12 +49,6 @@ def texts(lab):
     return left, host.check_output("sudo cat" + " %s" * len(paths), *paths)
 
 
-def podman(*words, check=True):
-    """What podman says."""
-    done = subprocess.run([ROOT / "tests" / "lab" / "podman", *words], check=check, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def play(request):
     """``play(size, timeout)``: starts a play that changes the size of the largest message; its process."""
@@ -130,11 +124,7 @@ def test_a_host_that_is_stopped_hard_boots_with_a_whole_configuration(hosts, tmp
             host.check_output("printf %%s %s | sudo tee /run/work >/dev/null", work(lab, hang=step))
             host.check_output(f"sudo systemd-run --quiet --property=StandardInput=file:/run/work python3 {PLACE}")
             assert any(host.run("test -e /run/hanging").rc == 0 for dummy in range(1000)), "the step was never reached"
-            container = "{lab_name}-{inventory_hostname}".format(**lab.facts)
-            podman("kill", container)
-            podman("start", container)
-            boot = ["exec", container, "systemctl", "is-system-running", "--wait"]
-            assert any(podman(*boot, check=False) in ("running", "degraded") for dummy in range(300)), "no boot"
+            lab.stop_hard()
             assert host.run("sudo test -e %s", PENDING).rc != 0
             assert texts(lab) == ("", before[1]), step
             assert lands(lab)

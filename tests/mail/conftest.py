@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import secrets
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -77,6 +78,12 @@ for thread in threads:
 for thread in threads:
     thread.join()
 """
+
+
+def podman(*words, check=True):
+    """What podman says."""
+    done = subprocess.run([ROOT / "tests" / "lab" / "podman", *words], check=check, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 class Lab:
@@ -181,6 +188,14 @@ class Lab:
         greeted = "import smtplib, sys; smtplib.SMTP(sys.argv[1], 25, timeout=30).quit()"
         stranger = self.runner.get_host("stranger")
         assert any(stranger.run("python3 -c %s %s", greeted, self.names["ipv4"]).rc == 0 for dummy in range(1000))
+
+    def stop_hard(self):
+        """Takes the power from the host, and waits until it has booted, for 300 looks at the most."""
+        container = "{lab_name}-{inventory_hostname}".format(**self.facts)
+        podman("kill", container)
+        podman("start", container)
+        boot = ["exec", container, "systemctl", "is-system-running", "--wait"]
+        assert any(podman(*boot, check=False) in ("running", "degraded") for dummy in range(300)), "no boot"
 
     def rebuild(self):
         return self.data()["mta_backend_aliases_rebuild"]

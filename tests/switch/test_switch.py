@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -70,7 +71,7 @@ while not os.path.exists(sys.argv[2]):
 print(" ".join(gaps))
 """
 
-# Kills the first dpkg that installs, and all that have started it, up to the module.
+# Sends a signal to the first dpkg that installs, and to all that have started it, up to the module.
 KILL = """
 import glob, os, sys, time
 def words(pid):
@@ -91,7 +92,7 @@ while time.monotonic() < until:
         while not words(chain[-1])[0].endswith("python3"):
             chain.append(parent(chain[-1]))
         for pid in chain:
-            os.kill(pid, 9)
+            os.kill(pid, int(sys.argv[1]))
         print(len(chain))
         break
     time.sleep(0.02)
@@ -235,17 +236,24 @@ def test_an_mta_that_is_not_proven_leaves_the_old_one_serving_with_its_queue(swi
     record_property(TRIED, f"{switched.mta} and back: {len(sent)} messages; seconds without: {gaps[0].strip()}")
 
 
-def test_a_kill_in_the_middle_of_apt_is_healed_by_the_host_itself(switched, record_property):
-    sent, killed = switched.send(MESSAGES), []
-    kill = threading.Thread(target=lambda: killed.append(switched.host.run("sudo python3 -c %s", KILL).stdout.strip()))
-    kill.start()
-    played, gaps = switched.watch(lambda: (switched.play("site", "opensmtpd"), switched.healed())[0])
-    kill.join()
-    assert (played.returncode, killed) == (2, ["3"])
+@pytest.mark.parametrize(("happens", "signal", "status"), [("killed", 9, 2), ("stopped hard", 0, 4)])
+def test_an_end_in_the_middle_of_apt_is_healed_by_the_host_itself(switched, happens, signal, status, record_property):
+    sent = switched.send(MESSAGES)
+
+    def end():
+        found = switched.host.run("sudo python3 -c %s %s", KILL, str(signal)).stdout.strip()
+        if not signal:
+            switched.lab.stop_hard()
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end)
+        played, gaps = switched.watch(
+            lambda: (switched.play("site", "opensmtpd"), ended.result(), switched.healed())[0]
+        )
+    assert (played.returncode, ended.result()) == (status, "3"), played.stdout
     assert switched.host.check_output("sudo dpkg --audit") == ""
     switched.deliver()
     assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
     assert "failed=0" in switched.play("audit", switched.mta).stdout
-    record_property(
-        TRIED, f"{switched.mta}, killed: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}"
-    )
+    record_property(TRIED, f"{switched.mta}, {happens}: {len(sent)} messages; seconds without: {gaps[0].strip()}")

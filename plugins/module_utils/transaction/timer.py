@@ -19,12 +19,14 @@ from . import files as disk
 from .plan import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..mta.evidence import Host
     from .store import Store
 
 UNIT = "mailops-postmaster-undo"
 AGAIN = 10  # seconds until the next try where the way back fails
-SOON, LONG = 1, 1800  # seconds: a program that waits for its turn can be called off, but not without systemd
+LONG = 1800  # seconds: a program that waits for its turn can be called off, but not without systemd
 UNITS = "/etc/systemd/system"
 SYSTEMD = "/run/systemd/system"  # which is there where systemd runs
 DETACHED = 'setsid "$@" </dev/null >/dev/null 2>&1 &'
@@ -55,7 +57,7 @@ class Timer:
         """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
         try:
             self._keep(program)
-            self._start(transaction, seconds)
+            self._start(transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
         except BaseException:
             self.disarm()
             raise
@@ -63,9 +65,9 @@ class Timer:
     def watch(self, transaction: str) -> None:
         """Let the program that is kept roll ``transaction`` back as soon as nobody works on it any more.
 
-        A boot that asks for it does not wait for the timer, which waits for the boot.
+        Nobody waits for its start, which in a boot comes after that of the host's other basic services.
         """
-        self._start(transaction, SOON if os.path.isdir(SYSTEMD) else LONG, "--no-block")
+        self._start(transaction, ["--no-block"], LONG)
 
     def _keep(self, program: bytes) -> None:
         """Have what is to be run on disk."""
@@ -78,12 +80,12 @@ class Timer:
             with contextlib.suppress(FileExistsError):
                 os.symlink(self._service, self._wanted)
 
-    def _start(self, transaction: str, seconds: float, *options: str) -> None:
+    def _start(self, transaction: str, when: Sequence[str], seconds: float) -> None:
+        """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""
         undo = [*self._undo(), f"--transaction={transaction}"]
         if os.path.isdir(SYSTEMD):
             self._stop("timer", "service")
-            start = ["systemd-run", "--quiet", "--collect", *options, f"--unit={UNIT}", f"--on-active={seconds:g}"]
-            start += ["--timer-property=AccuracySec=100ms", "--property=Type=oneshot"]
+            start = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", *when, "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
         else:
             start, undo = ["sh", "-c", DETACHED, "sh"], [*undo, f"--after={seconds:g}"]
