@@ -4,8 +4,8 @@
 """Runs on a mail host: transactions that are killed, or whose disk fails, at one step, and what is there afterwards.
 
 Reads JSON of ``params`` (the options of config_transaction, the contents of the files as they are), ``edits`` (path to
-a line that means nothing there), ``recipient``, and ``at`` (how many steps to choose; 0 for all). Writes one of ``steps``
-(how many there are) and ``cells``. With ``hang`` it stops at that step for good.
+a line that means nothing there), ``recipient``, and ``at`` (how many steps to choose; 0 for all). Writes one of
+``steps`` (how many there are) and ``cells``. With ``hang`` it stops at that step for good.
 """
 
 from __future__ import annotations
