@@ -110,7 +110,8 @@ class Switched:
         command = ["ansible-playbook", f"--inventory={self.inventory}", f"--limit={self.lab.name}:stranger"]
         given = json.dumps({**VARIABLES, **variables, "mta_backend": backend})
         path = str(ROOT / "playbooks" / f"{playbook}.yml")
-        return subprocess.run([*command, f"--extra-vars={given}", path], capture_output=True, text=True, check=False)
+        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run([*command, f"--extra-vars={given}", path], **both, text=True, check=False)
 
     def fact(self, name):
         return self.lab.runner.get_variables(f"{self.mta}-trixie")[name]
