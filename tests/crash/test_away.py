@@ -45,7 +45,8 @@ def texts(lab):
     """
     paths = [template["path"] for template in lab.data()["mta_backend_transaction"]["templates"]]
     host = lab.runner.get_host(lab.name)
-    left = host.check_output("sudo find /etc -name '.*.before' -o -name '.*.next' ! -name '.mailops-postmaster-*'")
+    unit = ".mailops-postmaster-undo-at-boot.service.next"
+    left = host.check_output("sudo find /etc -name '.*.before' -o -name '.*.next' ! -name %s", unit)
     return left, host.check_output("sudo cat" + " %s" * len(paths), *paths)
 
 

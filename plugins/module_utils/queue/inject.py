@@ -55,13 +55,13 @@ class Injector:
             answers = connection.commands(_commands(connection, queued, recipients))
         except UnsafeCommandError as error:
             return dict.fromkeys(recipients, f"an address cannot be sent: {error}")
-        if not answers[0].positive and connection is used:
+        if answers[0].positive:
+            refused = {to: _words(said) for to, said in zip(recipients, answers[1:]) if not said.positive}
+        elif connection is used:
             self.close()
             return self._transaction(queued, recipients)
-        if not answers[0].positive:
-            refused = dict.fromkeys(recipients, _words(answers[0]))
         else:
-            refused = {to: _words(said) for to, said in zip(recipients, answers[1:]) if not said.positive}
+            refused = dict.fromkeys(recipients, _words(answers[0]))
         if len(refused) < len(recipients):
             said = connection.data(_wire(queued.content))
             if not said.positive:
