@@ -49,8 +49,7 @@ sanity: $(DEV) ## build the collection, and run ansible-test sanity on what was 
 
 .PHONY: molecule
 molecule: $(DEV) image-bookworm image-trixie ## tests on real hosts: SCENARIO=site, or all of them; LAB_HOSTS=postfix
-	rm -rf .build/molecule
-	MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.build/molecule molecule test $(addprefix --scenario-name=,$(SCENARIO))
+	@tests/lab/molecule $(addprefix --scenario-name=,$(SCENARIO))
 
 .PHONY: torture
 torture: ## the whole of what make test tries a part of: a matter of hours; WHOLE=loss for one

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ROOT, TRIED
+from conftest import ROOT, TRIED, wait_until
 from program import PLACE, build, copy, work
 
 TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
@@ -119,12 +119,13 @@ def test_a_host_that_is_stopped_hard_boots_with_a_whole_configuration(hosts, tmp
 
     def stopped(lab):
         copy(lab, path)
+        host = lab.runner.get_host(lab.name)
         for step in STEPS:
-            before, host = texts(lab), lab.runner.get_host(lab.name)
+            before = texts(lab)
             host.check_output("sudo rm -f /run/hanging")
             host.check_output("printf %%s %s | sudo tee /run/work >/dev/null", work(lab, hang=step))
             host.check_output(f"sudo systemd-run --quiet --property=StandardInput=file:/run/work python3 {PLACE}")
-            assert any(host.run("test -e /run/hanging").rc == 0 for dummy in range(1000)), "the step was never reached"
+            wait_until(lambda: host.run("test -e /run/hanging").rc == 0, said=lambda: "the step was never reached")
             lab.stop_hard()
             assert host.run("sudo test -e %s", PENDING).rc != 0
             assert texts(lab) == ("", before[1]), step

@@ -13,6 +13,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
+from conftest import wait_until
 from counting import count
 from loss import Loss
 
@@ -78,6 +79,7 @@ class Storm:
         self.helo = labs[0].helo
         self.run_id = secrets.token_hex(4)
         self.folder, self.unit = f"/run/load-{self.run_id}", f"load-{self.run_id}"
+        self.seconds = 60 + 5 * size.messages / size.rate  # after which what is left to do does not come to an end
         self.changes = 0
         self.spans = []  # what happened, from when, until when
         self.kills = {name: [] for name in self.hosts}
@@ -96,7 +98,7 @@ class Storm:
                 getattr(self, event)()
                 self.spans.append((event, begin, time.time()))
             self.stranger.check_output("touch %s/enough", self.folder)
-            assert any(self.stranger.run("systemctl is-active %s", self.unit).rc for dummy in range(10000))
+            wait_until(lambda: self.stranger.run("systemctl is-active %s", self.unit).rc, self.seconds)
             for host in self.hosts.values():
                 host.deliver()
 
@@ -125,7 +127,7 @@ class Storm:
         with contextlib.ExitStack() as full:
             for host in self.hosts.values():
                 full.enter_context(host.full(host.lab.facts["lab_spool"], free=0))
-            assert any(self._refused(wanted) for dummy in range(1000))
+            wait_until(lambda: self._refused(wanted))
 
     def _refused(self, wanted):
         """Whether so many were put off everywhere; what was delivered meanwhile has left room, which is taken."""
@@ -147,8 +149,13 @@ class Storm:
         return count(self.attempts(name), copies, readers, self.kills[name])
 
     def _start(self):
-        work = {"run": self.run_id, "helo": self.helo, "rate": self.size.rate, "count": self.size.messages}
-        work["seconds"] = 60 + 5 * self.size.messages / self.size.rate
+        work = {
+            "run": self.run_id,
+            "helo": self.helo,
+            "rate": self.size.rate,
+            "count": self.size.messages,
+            "seconds": self.seconds,
+        }
         work["servers"] = {
             name: {
                 "address": host.lab.names["ipv4"],
@@ -168,5 +175,5 @@ class Storm:
         }
 
     def _wait(self, pattern, number):
-        """Wait until there were so many of them at each host; for 10000 looks at the most."""
-        assert any(min(self._lines(pattern).values(), default=0) >= number for dummy in range(10000))
+        """Wait until there were so many of them at each host."""
+        wait_until(lambda: min(self._lines(pattern).values(), default=0) >= number, self.seconds)

@@ -11,6 +11,7 @@ import pathlib
 import re
 import secrets
 import subprocess
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +24,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ROOT / "roles" / "mta" / "vars" / "backends"
 FAR_HOST = ROOT / "tests" / "lab" / "far_host.py"
 KEPT = "/run/far-host.json"
+INTERVAL = 0.05  # seconds between two looks
 TRIED = "tried"  # a property of a test: what it tried
 CLIENT = """
 import json, smtplib, ssl, sys
@@ -78,6 +80,14 @@ for thread in threads:
 for thread in threads:
     thread.join()
 """
+
+
+def wait_until(condition, seconds=120, said=lambda: ""):
+    """Looks until the condition holds; that it does not after so many seconds is an error."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, said()
+        time.sleep(INTERVAL)
 
 
 def podman(*words, check=True):
@@ -164,15 +174,14 @@ class Lab:
         return self.runner.get_host(name).check_output("sudo " + self.facts["lab_queue"])
 
     def come_to_rest(self, name):
-        """Waits until nothing moves in a queue, then throws away what lies there; for 1000 looks at the most."""
+        """Waits until nothing moves in a queue, then throws away what lies there."""
         host, moving = self.runner.get_host(name), self.facts.get("lab_moving", self.facts["lab_queue"])
-        assert any(not host.check_output("sudo sh -c %s", moving) for dummy in range(1000)), self.queue(name)
+        wait_until(lambda: not host.check_output("sudo sh -c %s", moving), said=lambda: self.queue(name))
         host.check_output("sudo sh -c %s", self.facts.get("lab_clear", "true"))
 
     def settle(self, *names):
-        """Waits until the queues of these hosts are empty, for 1000 looks at the most."""
-        for name in names:
-            assert any(not self.queue(name) for dummy in range(1000)), self.queue(name)
+        """Waits until the queues of these hosts are empty."""
+        wait_until(lambda: not any(map(self.queue, names)), said=lambda: "".join(map(self.queue, names)))
 
     def data(self):
         """The backend's own variables, as they are written."""
@@ -182,20 +191,20 @@ class Lab:
         return self.data()["mta_backend_transaction"]["service"]["name"]
 
     def restart(self):
-        """Starts the service anew, and waits until it answers, for 1000 looks at the most."""
+        """Starts the service anew, and waits until it answers."""
         host = self.runner.get_host(self.name)
         host.check_output("sudo systemctl reset-failed && sudo systemctl restart %s", self.service())
         greeted = "import smtplib, sys; smtplib.SMTP(sys.argv[1], 25, timeout=30).quit()"
         stranger = self.runner.get_host("stranger")
-        assert any(stranger.run("python3 -c %s %s", greeted, self.names["ipv4"]).rc == 0 for dummy in range(1000))
+        wait_until(lambda: stranger.run("python3 -c %s %s", greeted, self.names["ipv4"]).rc == 0)
 
     def stop_hard(self):
-        """Takes the power from the host, and waits until it has booted, for 300 looks at the most."""
+        """Takes the power from the host, and waits until it has booted."""
         container = "{lab_name}-{inventory_hostname}".format(**self.facts)
         podman("kill", container)
         podman("start", container)
         boot = ["exec", container, "systemctl", "is-system-running", "--wait"]
-        assert any(podman(*boot, check=False) in ("running", "degraded") for dummy in range(300)), "no boot"
+        wait_until(lambda: podman(*boot, check=False) in ("running", "degraded"))
 
     def rebuild(self):
         return self.data()["mta_backend_aliases_rebuild"]

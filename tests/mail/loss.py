@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 
+from conftest import wait_until
+
 # Kills every process of a unit, until there is none.
 KILL = """
 import glob, os, re, signal
@@ -100,8 +102,8 @@ class Loss:
         return self.host.check_output("sudo find /var/mail -name '*.lock' -print -delete").split()
 
     def deliver(self):
-        """Have what waits tried again, until the queue is empty; for 1000 looks at the most."""
-        assert any(self._flushed() for dummy in range(1000)), self.lab.queue(self.lab.name)
+        """Have what waits tried again, until the queue is empty."""
+        wait_until(self._flushed, said=lambda: self.lab.queue(self.lab.name))
 
     def _flushed(self):
         self.sh(self.lab.facts["lab_flush"] + " || true")

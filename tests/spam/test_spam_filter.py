@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import wait_until
 
 # what every filter takes for spam, in a body of its own
 SPAM = "\nXJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -44,10 +45,10 @@ OTHERS = [
 
 
 def wait_for_filter(lab):
-    """Until rspamd looks at mail; for 1000 looks at the most. While it starts mail is taken as it comes."""
+    """Until rspamd looks at mail. While it starts mail is taken as it comes."""
     asked = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:11333/ping')"
     host = lab.runner.get_host(lab.name)
-    assert any(host.run("python3 -c %s", asked).rc == 0 for dummy in range(1000))
+    wait_until(lambda: host.run("python3 -c %s", asked).rc == 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -146,7 +147,7 @@ def without_filter(lab):
     # it would take its time to stop, and in a container systemd may not notice that it is gone
     stop = "systemctl stop --no-block rspamd && systemctl kill --signal=KILL rspamd && systemctl daemon-reload"
     host.check_output("sudo sh -c %s", stop)
-    assert any(host.run("systemctl is-active rspamd").rc for dummy in range(1000))
+    wait_until(lambda: host.run("systemctl is-active rspamd").rc)
     yield
     host.check_output("sudo systemctl start rspamd")
     wait_for_filter(lab)

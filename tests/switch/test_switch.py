@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
-from conftest import BACKENDS, ROOT, TRIED
+from conftest import BACKENDS, ROOT, TRIED, wait_until
 
 START = "exim"
 TORTURE = bool(os.environ.get("MAILOPS_TORTURE"))
@@ -150,23 +150,24 @@ class Switched:
             thread.join()
 
     def healed(self):
-        """Wait until no transaction is pending; for 1000 looks at the most."""
+        """Wait until no transaction is pending."""
         pending = "sudo test -e /var/lib/mailops-postmaster/pending.json"
-        assert any(self.host.run(pending).rc for dummy in range(1000))
+        wait_until(lambda: self.host.run(pending).rc)
 
     def deliver(self):
-        """Have the queue tried until it is empty; for 1000 looks at the most."""
+        """Have the queue tried until it is empty."""
         self.lab.start_far_host()
         try:
-            assert any(self._flushed() for dummy in range(1000)), self.host.check_output(
-                f"sudo {self.fact('lab_queue')}"
-            )
+            wait_until(self._flushed, said=self._queue)
         finally:
             self.stop_far_host()
 
     def _flushed(self):
         self.host.run("sudo sh -c %s", self.fact("lab_flush"))
-        return not self.host.check_output(f"sudo {self.fact('lab_queue')}")
+        return not self._queue()
+
+    def _queue(self):
+        return self.host.check_output(f"sudo {self.fact('lab_queue')}")
 
 
 @pytest.fixture(scope="module")
