@@ -5,7 +5,7 @@
 
 Reads JSON of ``params`` (the options of config_transaction, the contents of the files as they are), ``edits`` (path to
 a line that means nothing there), ``recipient``, and ``at`` (how many steps to choose; 0 for all). Writes one of
-``steps`` (how many there are) and ``cells``. With ``hang`` it stops at that step for good.
+``sizes`` (trial to how many steps or files there are) and ``cells``. With ``hang`` it stops at that step for good.
 """
 
 from __future__ import annotations
@@ -190,10 +190,7 @@ def on_small(params, step, happens, undo):
         with patched() as replace:
             host = Host()
             Steps(replace, host, step, happens, ASIDE)
-            transactions.Transaction(host, params).run(False)
-        said = ""
-    except (UserError, OSError) as error:
-        said = str(error)
+            said = refusal(host, params)
     finally:
         undo()
     if not said:
@@ -201,7 +198,27 @@ def on_small(params, step, happens, undo):
     return said
 
 
-TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only": read_only}
+def refusal(host, params):
+    """What the transaction says where it fails; empty where it does not."""
+    try:
+        transactions.Transaction(host, params).run(False)
+    except (UserError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def pinned(params, number):
+    """One of the files cannot be replaced until the transaction has ended, as where chattr(1) made it immutable."""
+    path = [*(file["path"] for file in params["files"]), params["aliases"]["path"]][number - 1]
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
+        return refusal(Host(), params)
+    finally:
+        subprocess.run(["umount", path], check=True)
+
+
+TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only": read_only, "pinned": pinned}
 
 
 def hang(params, step):
@@ -228,7 +245,9 @@ def main():
     finally:
         restart = ["sh", "-c", AS_BEFORE, "sh", *work["params"]["service"]["restart"]]
         subprocess.run(restart, check=True, stdout=subprocess.DEVNULL)
-    json.dump({"steps": number, "cells": cells}, sys.stdout)
+    cells += [trial.cell("pinned", file) for file in range(1, len(trial.paths) + 1)]
+    sizes = {**dict.fromkeys(TRIALS, f"{number} steps"), "pinned": f"{len(trial.paths)} files"}
+    json.dump({"sizes": sizes, "cells": cells}, sys.stdout)
 
 
 main()

@@ -24,6 +24,7 @@ LATE = 10  # seconds after that in which the host has to be as it was
 MOMENTS = ["Apply the configuration", "Probe it from another host", "Prove that mail", "Confirm the transaction"]
 CHOSEN = MOMENTS if os.environ.get("MAILOPS_TORTURE") else MOMENTS[1:2]
 PENDING = "/var/lib/mailops-postmaster/pending.json"
+VARIABLES = {"mta_relay_domains": {}}  # as the hosts are configured
 # what one of two plays at once is told
 REFUSED = "another transaction is under way|cannot be confirmed any more|changed by somebody else meanwhile"
 # at which step of the change the host is stopped, of about so many
@@ -52,12 +53,12 @@ def texts(lab):
 
 @pytest.fixture
 def play(request):
-    """``play(size, timeout)``: starts a play that changes the size of the largest message; its process."""
+    """``play(variables, ...)``: starts a play with these, and with one more inventory if it is given; its process."""
 
-    def start(size, timeout):
-        command = ["ansible-playbook", f"--inventory={request.config.option.ansible_inventory}", "playbooks/site.yml"]
-        command += ["--limit=trixie:stranger", "--extra-vars"]
-        command.append(json.dumps({"mta_confirm_timeout": timeout, "mta_message_size": size}))
+    def start(variables, *inventories):
+        found = [f"--inventory={path}" for path in (request.config.option.ansible_inventory, *inventories)]
+        command = ["ansible-playbook", *found, "playbooks/site.yml", "--limit=trixie:stranger", "--extra-vars"]
+        command.append(json.dumps({**VARIABLES, **variables}))
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
 
@@ -65,13 +66,37 @@ def play(request):
 
 
 def some_size():
+    """What a play changes: the size of the largest message."""
     return 50000000 + secrets.randbelow(1000000)
+
+
+def obeyed(sizes):
+    """Which of the sizes a host has that is whole, has nothing left to do, and lands mail for postmaster."""
+
+    def look(lab):
+        left, text = texts(lab)
+        assert (left, lab.runner.get_host(lab.name).run("sudo test -e %s", PENDING).rc) == ("", 1)
+        assert lands(lab)
+        return [size for size in sizes if str(size) in text]
+
+    return look
+
+
+def second_names(names, sizes):
+    """An inventory in which each host has one more name; the first names and the second ones want different sizes."""
+    said = ("mta_hostname", "mta_domains", "mta_virtual_domains")
+    groups = {"trixie": {"hosts": {name: {"mta_message_size": sizes[0]} for name in names}}}
+    for name in names:
+        again = {variable: f"{{{{ hostvars['{name}'].{variable} }}}}" for variable in said}
+        groups["trixie"]["hosts"][f"{name}-again"] = {**again, "ansible_host": name, "mta_message_size": sizes[1]}
+        groups[name.partition("-")[0]] = {"hosts": {f"{name}-again": {}}}
+    return json.dumps(groups)
 
 
 @pytest.mark.parametrize("moment", CHOSEN)
 def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, play, moment, record_property):
     before = hosts(texts)
-    with play(some_size(), TIMEOUT) as process:
+    with play({"mta_message_size": some_size(), "mta_confirm_timeout": TIMEOUT}) as process:
         said = next(line for line in process.stdout if moment in line)
         os.killpg(process.pid, signal.SIGKILL)
     killed = time.monotonic()
@@ -96,21 +121,25 @@ def test_a_controller_that_is_killed_leaves_hosts_that_heal_themselves(hosts, pl
 
 def test_of_two_plays_at_once_each_host_obeys_one(hosts, play, record_property):
     sizes = [some_size(), some_size()]
-    plays = [play(size, timeout=600) for size in sizes]
+    plays = [play({"mta_message_size": size}) for size in sizes]
     with ThreadPoolExecutor(len(plays)) as pool:
         said = list(pool.map(lambda process: process.communicate()[0], plays))
     for process, words in zip(plays, said, strict=True):
         assert process.returncode == 0 or re.search(REFUSED, words), words
-
-    def obeyed(lab):
-        left, text = texts(lab)
-        assert (left, lab.runner.get_host(lab.name).run("sudo test -e %s", PENDING).rc) == ("", 1)
-        assert lands(lab)
-        return [size for size in sizes if str(size) in text]
-
-    found = hosts(obeyed)
+    found = hosts(obeyed(sizes))
     assert all(len(size) == 1 for size in found.values()), found
     record_property(TRIED, f"two plays at once, which ended with {[process.returncode for process in plays]}")
+
+
+def test_of_two_names_in_one_play_each_host_obeys_one(hosts, play, tmp_path, record_property):
+    sizes, path = [some_size(), some_size()], tmp_path / "names.yml"
+    path.write_text(second_names(hosts(lambda lab: lab.name), sizes))
+    with play({}, path) as process:
+        said = process.communicate()[0]
+    assert process.returncode == 0 or re.search(REFUSED, said), said
+    found = hosts(obeyed(sizes))
+    assert all(len(size) == 1 for size in found.values()), found
+    record_property(TRIED, f"two names of each host in one play, which ended with {process.returncode}")
 
 
 def test_a_host_that_is_stopped_hard_boots_with_a_whole_configuration(hosts, tmp_path, record_property):

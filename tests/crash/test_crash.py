@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 from conftest import TRIED
@@ -40,7 +41,7 @@ def cells(crashed, lab, record_property):
     def chosen(*trials):
         found = [cell for cell in crashed[lab.name]["cells"] if cell["trial"] in trials]
         steps = {cell["step"] for cell in found}
-        size = f"{len(steps)} of {crashed[lab.name]['steps']} steps, {len(found)} cells"
+        size = f"{len(steps)} of {crashed[lab.name]['sizes'][trials[0]]}, {len(found)} cells"
         record_property(TRIED, f"{lab.name}: {' and '.join(trials)}: {size}")
         assert found
         return found
@@ -68,6 +69,12 @@ def test_a_disk_that_cannot_be_written_is_a_clear_error_and_the_next_run_heals_i
         assert (cell["found"], cell["left"]) == ("new", []), cell
         assert not cell["said"] or "Read-only file system" in cell["said"], cell
     assert any(cell["said"] for cell in found)
+
+
+def test_a_file_that_cannot_be_replaced_is_a_clear_error_and_the_old_configuration_stays(cells):
+    for cell in cells("pinned"):
+        assert (cell["found"], cell["left"]) == ("old", []), cell
+        assert re.search("Device or resource busy|Read-only file system", cell["said"]), cell
 
 
 def test_after_each_of_them_postmaster_gets_mail(crashed, lab):

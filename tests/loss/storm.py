@@ -27,7 +27,8 @@ READERS = {
     "sales@{V}": ["alice", "bob"],
     "postmaster": ["alice"],
 }
-REFUSED = 10  # at each host, while there is no room
+REFUSED = 10  # at each host, while there is no room for its queue
+WAITING = 10  # in each queue, while there is none for its mailboxes
 TAKEN = '"stage": "dot", "code": 250'
 PUT_OFF = '"code": 4'
 # The copies of messages in all mailboxes: account, message, time, and whether it is whole. A message begins with
@@ -60,13 +61,14 @@ class Size:
     events: list[str] = field(default_factory=list)
 
     def __str__(self):
-        happened = ", ".join(f"{self.events.count(event)} x {event}" for event in ("change", "kill", "full"))
+        happened = ", ".join(f"{self.events.count(event)} x {event}" for event in dict.fromkeys(self.events))
         return f"{self.messages} messages, {self.rate} a second; {happened}"
 
 
 ROUND = ["change"] * 4 + ["kill"]
 REDUCED = Size(300, 6, ["change", "change", "kill", "change"])
-WHOLE = Size(5000, 8, [*ROUND * 2, "full", *ROUND * 3])
+WHOLE = Size(5000, 8, [*ROUND * 2, "full", *ROUND * 2, "quota", *ROUND])
+MAILBOXES = "/var/mail"
 
 
 class Storm:
@@ -74,7 +76,7 @@ class Storm:
 
     def __init__(self, labs, inventory, size):
         self.inventory, self.size = inventory, size
-        self.hosts = {lab.name: Loss(lab, lab.facts["lab_spool"]) for lab in labs}
+        self.hosts = {lab.name: Loss(lab, lab.facts["lab_spool"], MAILBOXES) for lab in labs}
         self.stranger = labs[0].runner.get_host("stranger")
         self.helo = labs[0].helo
         self.run_id = secrets.token_hex(4)
@@ -124,16 +126,21 @@ class Storm:
     def full(self):
         """Have no room for queues until some messages were put off everywhere."""
         wanted = max(self._lines(PUT_OFF).values()) + REFUSED
+        with self._filled(lambda host: host.lab.facts["lab_spool"]) as filled:
+            wait_until(lambda: filled() and min(self._lines(PUT_OFF).values()) >= wanted)
+
+    def quota(self):
+        """Have no room in mailboxes until some messages wait everywhere."""
+        with self._filled(lambda _host: MAILBOXES) as filled:
+            wait_until(lambda: filled() and min(map(_waiting, self.hosts.values())) >= WAITING)
+
+    @contextlib.contextmanager
+    def _filled(self, directory):
+        """While a directory of each host is full; gives what fills it once more, for what is delivered leaves room."""
         with contextlib.ExitStack() as full:
             for host in self.hosts.values():
-                full.enter_context(host.full(host.lab.facts["lab_spool"], free=0))
-            wait_until(lambda: self._refused(wanted))
-
-    def _refused(self, wanted):
-        """Whether so many were put off everywhere; what was delivered meanwhile has left room, which is taken."""
-        for host in self.hosts.values():
-            host.fill(host.lab.facts["lab_spool"], free=0)
-        return min(self._lines(PUT_OFF).values()) >= wanted
+                full.enter_context(host.full(directory(host), free=0))
+            yield lambda: all(host.fill(directory(host), free=0) is None for host in self.hosts.values())
 
     def attempts(self, name):
         text = self.stranger.check_output("cat %s/%s", self.folder, name)
@@ -177,3 +184,8 @@ class Storm:
     def _wait(self, pattern, number):
         """Wait until there were so many of them at each host."""
         wait_until(lambda: min(self._lines(pattern).values(), default=0) >= number, self.seconds)
+
+
+def _waiting(host):
+    """How many lines the queue of a host has: each message has one, or more."""
+    return len(host.lab.queue(host.lab.name).splitlines())

@@ -9,6 +9,7 @@ import json
 import secrets
 
 import pytest
+from conftest import wait_until
 from loss import KILL, Loss
 
 LARGE = "\n" + ("x" * 78 + "\n") * 840
@@ -48,6 +49,23 @@ def test_d2_mail_for_a_full_mailbox_waits_and_lands_when_there_is_room(lab, loss
     assert [code for _token, code, _text in sent] == [250, 250]
     tokens = [token for token, _code, _text in sent]
     assert [lab.count(lab.name, *found) for found in zip(("bob", "alice"), tokens, strict=True)] == [1, 1]
+
+
+def test_d2_a_notice_to_postmaster_waits_for_room_too(lab, loss):
+    """It has the token of the mail that it is about, in a header, and not its body: so it is known in the queue."""
+    lab.start_far_host()
+
+    def queued(word):
+        return loss.host.run("sudo grep --recursive --quiet %s %s", word, lab.facts["lab_spool"]).rc == 0
+
+    with loss.full(MAILBOXES, free=0):
+        ((token, code, text),) = lab.send([("EHLO", "", "gone@{V}")])
+        assert code == 250, text
+        wait_until(lambda: queued(token) == lab.can("B3") and not queued(lab.body_word(token)))
+        loss.sh(lab.facts["lab_flush"] + " || true")
+        assert queued(token) == lab.can("B3")
+    loss.deliver()
+    assert bool(lab.messages(lab.name, "alice", token)) == lab.can("B3")
 
 
 @pytest.mark.parametrize("free", [0, 40])

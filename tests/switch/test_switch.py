@@ -9,8 +9,10 @@ import base64
 import json
 import os
 import secrets
+import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +26,9 @@ TORTURE = bool(os.environ.get("MAILOPS_TORTURE"))
 RING = ["opensmtpd", "sendmail", "postfix", "exim"]
 WHOLE = [*RING, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix", "opensmtpd", "exim"]
 WAY = WHOLE if TORTURE else ["postfix", "exim"]
+TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
+LATE = 10  # seconds after that in which the old MTA has to answer again
+PENDING = "/var/lib/mailops-postmaster/pending.json"
 MESSAGES = 29 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
 VARIABLES = {
@@ -106,12 +111,27 @@ class Switched:
         self.lab, self.inventory, self.mta = lab, inventory, START
         self.host, self.stranger = lab.runner.get_host(lab.name), lab.runner.get_host("stranger")
 
-    def play(self, playbook, backend, **variables):
+    def start(self, playbook, backend, **variables):
+        """A play that has just begun."""
         command = ["ansible-playbook", f"--inventory={self.inventory}", f"--limit={self.lab.name}:stranger"]
         given = json.dumps({**VARIABLES, **variables, "mta_backend": backend})
         path = str(ROOT / "playbooks" / f"{playbook}.yml")
         both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.run([*command, f"--extra-vars={given}", path], **both, text=True, check=False)
+        return subprocess.Popen([*command, f"--extra-vars={given}", path], **both, text=True, start_new_session=True)
+
+    def play(self, playbook, backend, **variables):
+        """A play that has ended."""
+        with self.start(playbook, backend, **variables) as process:
+            said = process.communicate()[0]
+        return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+    def lose_controller(self, backend, moment):
+        """Kill a change to another MTA as soon as it says this; when that was."""
+        with self.start("site", backend, mta_confirm_timeout=TIMEOUT) as process:
+            said = next((line for line in process.stdout if moment in line), "")
+            os.killpg(process.pid, signal.SIGKILL)
+        assert said, "the moment never came"
+        return time.monotonic()
 
     def fact(self, name):
         return self.lab.runner.get_variables(f"{self.mta}-trixie")[name]
@@ -149,10 +169,18 @@ class Switched:
             self.stranger.run("touch %s", stop)
             thread.join()
 
+    def runs(self, mta):
+        unit = yaml.safe_load((BACKENDS / f"{mta}.yml").read_text())["mta_backend_transaction"]["service"]
+        return self.host.service(unit["name"]).is_running
+
+    def answers(self):
+        """Whether the MTA that belongs there runs, and greets the stranger."""
+        greeted = "import smtplib, sys; smtplib.SMTP(sys.argv[1], 25, timeout=5).quit()"
+        return self.runs(self.mta) and self.stranger.run("python3 -c %s %s", greeted, self.lab.names["ipv4"]).rc == 0
+
     def healed(self):
         """Wait until no transaction is pending."""
-        pending = "sudo test -e /var/lib/mailops-postmaster/pending.json"
-        wait_until(lambda: self.host.run(pending).rc)
+        wait_until(lambda: self.host.run("sudo test -e %s", PENDING).rc)
 
     def deliver(self):
         """Have the queue tried until it is empty."""
@@ -215,11 +243,7 @@ def test_what_the_old_mta_had_queued_arrives_once_and_to_the_byte(switched, new,
     switched.mta = new
     switched.deliver()
     assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
-    units = [
-        yaml.safe_load((BACKENDS / f"{mta}.yml").read_text())["mta_backend_transaction"]["service"]
-        for mta in (old, new)
-    ]
-    assert [switched.host.service(unit["name"]).is_running for unit in units] == [False, True]
+    assert (switched.runs(old), switched.runs(new)) == (False, True)
     record_property(TRIED, f"{old} to {new}: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}")
 
 
@@ -238,13 +262,32 @@ def test_an_mta_that_is_not_proven_leaves_the_old_one_serving_with_its_queue(swi
     record_property(TRIED, f"{switched.mta} and back: {len(sent)} messages; seconds without: {gaps[0].strip()}")
 
 
-@pytest.mark.parametrize(("happens", "signal", "status"), [("killed", 9, 2), ("stopped hard", 0, 4)])
-def test_an_end_in_the_middle_of_apt_is_healed_by_the_host_itself(switched, happens, signal, status, record_property):
+@pytest.mark.parametrize("new", [mta for mta in RING if mta != WAY[-1]] if TORTURE else ["opensmtpd"])
+def test_a_controller_that_is_lost_before_the_proof_leaves_the_old_mta_in_time(switched, new, record_property):
+    sent = switched.send(MESSAGES)
+    killed = switched.lose_controller(new, "Probe it from another host")
+    wait_until(switched.answers)
+    seconds = time.monotonic() - killed
+    assert seconds < TIMEOUT + LATE
+    ((token, code, text),) = switched.lab.send([("EHLO", "{far}", "postmaster@{L}")])
+    assert code == 250, text
+    switched.healed()
+    switched.deliver()
+    assert switched.lab.count(switched.lab.name, "alice", token) == 1
+    assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
+    assert "failed=0" in switched.play("audit", switched.mta).stdout
+    record_property(TRIED, f"{switched.mta} after {new}, lost: {len(sent)} messages; served after {seconds:.1f} s")
+
+
+@pytest.mark.parametrize(("happens", "sent_to_dpkg", "status"), [("killed", 9, 2), ("stopped hard", 0, 4)])
+def test_an_end_in_the_middle_of_apt_is_healed_by_the_host_itself(
+    switched, happens, sent_to_dpkg, status, record_property
+):
     sent = switched.send(MESSAGES)
 
     def end():
-        found = switched.host.run("sudo python3 -c %s %s", SIGNAL, str(signal)).stdout.strip()
-        if not signal:
+        found = switched.host.run("sudo python3 -c %s %s", SIGNAL, str(sent_to_dpkg)).stdout.strip()
+        if not sent_to_dpkg:
             switched.lab.stop_hard()
         return found
 
