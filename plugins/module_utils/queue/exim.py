@@ -18,32 +18,47 @@ if TYPE_CHECKING:
     from ..mta.evidence import Host
 
 FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
+# the name of a variable of the access control, and how many bytes its value has, which is on the lines that follow
+VARIABLE = re.compile(rb"--?(?:\([^)]*\))?acl[cm]? \S+ (\d+)\n")
+# where mail for an address ends, in what Exim says of its routing; a program or a file has an arrow before it
+END = re.compile(r"([^\s*<>]+@\S+?)(?: (?:cannot be resolved|is undeliverable)\b.*)?")
+ARROW = " -> "
 DELETED = b"*"  # the kind of a header line that is no more
 
 
 def parse(raw: bytes) -> tuple[str, list[str], list[str], bytes, bool]:
     """Sender, recipients, addresses that have got it, the header, and whether lines of the body end with CRLF."""
-    lines = raw.split(b"\n")
     try:
-        sender = lines[2][1:-1]
-        at = next(at for at in range(4, len(lines)) if not lines[at].startswith(b"-"))
-        wire = b"-spool_file_wireformat" in lines[4:at]
-        done, at = _tree(lines, at)
+        sender = raw.split(b"\n", 3)[2]
+        wire, rest = _options(raw)
+        lines = rest.split(b"\n")
+        done, at = _tree(lines)
         count = int(lines[at])
         recipients = [address(text(line)) for line in lines[at + 1 : at + 1 + count]]
         header = _header(b"\n".join(lines[at + 2 + count :]))
-    except (IndexError, StopIteration, ValueError) as error:
+    except (IndexError, ValueError) as error:
         raise UnreadableError("the file with the envelope is not as Exim writes it") from error
-    if len(recipients) != count or lines[2][:1] + lines[2][-1:] != b"<>":
+    if len(recipients) != count or sender[:1] + sender[-1:] != b"<>":
         raise UnreadableError("the file with the envelope is not as Exim writes it")
-    return text(sender), recipients, done, header, wire
+    return text(sender[1:-1]), recipients, done, header, wire
 
 
-def _tree(lines: Sequence[bytes], at: int) -> tuple[list[str], int]:
+def _options(raw: bytes) -> tuple[bool, bytes]:
+    """Whether lines of the body end with CRLF, and what is behind the options, which follow the first four lines."""
+    rest, wire = raw.split(b"\n", 4)[4], False
+    while rest.startswith(b"-"):
+        variable = VARIABLE.match(rest)
+        end = variable.end() + int(variable.group(1)) if variable else rest.index(b"\n")
+        wire = wire or rest[:end] == b"-spool_file_wireformat"
+        rest = rest[end + 1 :]
+    return wire, rest
+
+
+def _tree(lines: Sequence[bytes]) -> tuple[list[str], int]:
     """Addresses that have got it: a tree, the root first; before each whether there is a left and a right branch."""
-    if lines[at] == b"XX":
-        return [], at + 1
-    found, open_branches = [], 1
+    if lines[0] == b"XX":
+        return [], 1
+    found, open_branches, at = [], 1, 0
     while open_branches:
         marks, name = lines[at][:2], lines[at][3:]
         open_branches += marks.count(b"Y") - 1
@@ -96,28 +111,33 @@ def read(host: Host, entry: Entry) -> Queued | None:
 
 
 def _left(host: Host, recipients: Sequence[str], done: Sequence[str]) -> tuple[str, ...]:
-    """Those who have not got it. Of an alias some may have: then the others stand in its place."""
+    """Those who have not got it. Of an alias some may have: then the others stand in its place. It counts as done
+    itself when all of them have."""
     got = {re.sub(r"^\\\d+\\", "", name).lower() for name in done}
     expanded = bool(got - {recipient.lower() for recipient in recipients})
     left: list[str] = []
     for recipient in recipients:
         if recipient.lower() not in got:
-            ends = _ends(host, recipient) if expanded else []
+            ends = _ends(host, recipient) if expanded else [recipient]
             some = [end for end in ends if end.lower() not in got]
+            if not some:
+                raise UnreadableError(f"somebody behind {recipient} has not got it, and Exim does not say who")
             left += some if len(some) < len(ends) else [recipient]
     return tuple(dict.fromkeys(left))
 
 
 def _ends(host: Host, recipient: str) -> list[str]:
-    """Where mail for an address ends, as Exim says."""
+    """Where mail for an address ends, as Exim says; also where it cannot be delivered at present."""
     lines = host.run(["exim4", "-bt", recipient]).out.splitlines()
-    return [line.split()[0] for line in lines if re.match(r"[^\s*<>]+@\S+($| ->)", line)]
+    if any(ARROW in line for line in lines):
+        raise UnreadableError(f"{recipient} leads to a program or a file, to which no mail can be addressed")
+    return [found.group(1) for found in map(END.fullmatch, lines) if found]
 
 
 def others(entry: Entry) -> list[str]:
     beside = [_beside(entry, ending) for ending in ("-D", "-J")]
-    top = entry.key.rpartition("/input/")[0]
-    return [*filter(os.path.exists, beside), *glob.glob(f"{top}/msglog/**/{entry.id}", recursive=True)]
+    log = entry.key.rpartition("/input/")[0] + "/msglog"
+    return [*filter(os.path.exists, beside), *glob.glob(f"{log}/{entry.id}"), *glob.glob(f"{log}/?/{entry.id}")]
 
 
 def _beside(entry: Entry, ending: str) -> str:

@@ -33,7 +33,7 @@ def recipient(envelope: dict[str, str]) -> str:
     if envelope["type"] != "mda":
         return dest
     if envelope.get("mda-exec") or not user:
-        return envelope["rcpt"]
+        raise UnreadableError(f"{envelope['rcpt']} leads to a program, to which no mail can be addressed")
     return dest if re.fullmatch(re.escape(user) + r"(\+.*)?@.*", dest, re.IGNORECASE) else user
 
 

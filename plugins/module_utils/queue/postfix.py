@@ -11,17 +11,21 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
+from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, without_blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..mta.evidence import Host
 
-FOLDERS = ("maildrop", "incoming", "active", "deferred", "hold")
+MAILDROP = "maildrop"  # what local programs have sent, as they wrote it
+FOLDERS = (MAILDROP, "incoming", "active", "deferred", "hold")
 BOUNCED = "bounce"
 END, POINTER, MESSAGE, MESSAGE_END = "E", "p", "M", "X"
 SENDER, RECIPIENT, REDIRECT, LINE, PART = "S", "R", ">", "N", "L"
+DEPTH = 4  # of directories in directories, for which Postfix has one by itself
+ATOM = r'[^\s"(),.:;<>@\[\\\]]+'
+DOT_STRING = re.compile(rf"{ATOM}(\.{ATOM})*")
 
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
@@ -55,6 +59,15 @@ def _record(raw: bytes, at: int) -> tuple[str, bytes, int]:
     return kind, data, at + 1 + size
 
 
+def address(raw: bytes) -> str:
+    """An address as SMTP has it: Postfix keeps local parts without their quotes (RFC 5321 section 4.1.2)."""
+    found = text(raw)
+    local, at, domain = found.rpartition("@")
+    if not at or DOT_STRING.fullmatch(local):
+        return found
+    return '"{}"@{}'.format(re.sub(r'(["\\])', r"\\\1", local), domain)
+
+
 def parse(raw: bytes) -> tuple[str, list[str], bytes]:
     """Sender, recipients who have not got it, and content."""
     sender, redirect, inside = None, "", False
@@ -66,11 +79,11 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
         elif inside and kind in (LINE, PART):
             content += [data, b"\n"] if kind == LINE else [data]
         elif kind == SENDER:
-            sender = text(data)
+            sender = address(data)
         elif kind == RECIPIENT:
-            recipients.append(text(data))
+            recipients.append(address(data))
         elif kind == REDIRECT:
-            redirect = text(data)
+            redirect = address(data)
     if sender is None:
         raise UnreadableError("the file names no sender")
     return sender, [redirect] if redirect and recipients else recipients, b"".join(content)
@@ -82,7 +95,10 @@ def read(_host: Host, entry: Entry) -> Queued | None:
     sender, recipients, content = parse(read_bytes(entry.path))
     for path in _logs(entry, BOUNCED):
         # of these the sender is still to be told: they will fail once more, and then that is done
-        recipients += re.findall(r"^recipient=(.+)$", text(read_bytes(path)), re.MULTILINE)
+        recipients += map(address, re.findall(rb"^recipient=(.+)$", read_bytes(path), re.MULTILINE))
+    if os.path.basename(os.path.dirname(entry.key)) == MAILDROP:
+        end = content.find(b"\n\n") + 1
+        content = without_blind(content[:end]) + content[end:]
     unique = tuple(dict.fromkeys(recipients))
     return Queued(SPOOL.mta, entry.id, sender, unique, content) if unique else None
 
@@ -94,7 +110,8 @@ def others(entry: Entry) -> list[str]:
 def _logs(entry: Entry, *names: str) -> list[str]:
     """What Postfix has noted of the recipients of a message."""
     top = entry.key[: max(entry.key.rfind(f"/{folder}/") for folder in FOLDERS)]
-    return [path for name in names for path in glob.glob(f"{top}/{name}/**/{entry.id}", recursive=True)]
+    places = [f"{top}/{name}/{'?/' * depth}{entry.id}" for name in names for depth in range(DEPTH)]
+    return [path for place in places for path in glob.glob(place)]
 
 
 SPOOL = Spool(

@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
+from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, without_blind
 
 if TYPE_CHECKING:
     from ..mta.evidence import Host
@@ -39,7 +39,7 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
                 header.append(field + b"\n")
     if sender is None:
         raise UnreadableError("the file names no sender")
-    return sender, recipients, b"".join(header)
+    return sender, recipients, without_blind(b"".join(header))
 
 
 def bare(address: str) -> str:

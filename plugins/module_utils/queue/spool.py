@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..mta.evidence import Host
 
+BLIND = re.compile(rb"^(?:resent-)?bcc:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 TAKEN = "taken."  # before the name of what an MTA is not to find any more
 
 
@@ -103,3 +104,8 @@ def read_bytes(path: str) -> bytes:
 def text(raw: bytes) -> str:
     """An address or a name, of which no byte is lost."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def without_blind(header: bytes) -> bytes:
+    """A header without those recipients whom nobody else is to know of."""
+    return BLIND.sub(b"", header)

@@ -14,7 +14,9 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool imp
 from hypothesis import given
 from hypothesis import strategies as st
 
-NAMES = st.lists(st.from_regex(r"[a-z+._-]{1,9}@[a-z]{1,6}\.example", fullmatch=True), max_size=5, unique=True)
+NAMES = st.lists(
+    st.from_regex(r"[a-z+_-]{1,4}(\.[a-z+_-]{1,4})?@[a-z]{1,6}\.example", fullmatch=True), max_size=5, unique=True
+)
 LINES = st.lists(st.binary(max_size=200).filter(lambda line: b"\n" not in line), min_size=1, max_size=9)
 
 
@@ -55,6 +57,31 @@ def test_pointers_of_postfix_are_followed():
 def test_a_redirected_message_of_postfix_goes_where_it_was_redirected():
     raw = record("S", b"") + record("R", b"a@b.example") + record(">", b"c@d.example") + record("E", b"")
     assert postfix.parse(raw)[1] == ["c@d.example"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "sent"),
+    [
+        ("a.b+c@d.example", "a.b+c@d.example"),
+        ("alice", "alice"),
+        ("john doe@d.example", '"john doe"@d.example'),
+        ('a"b\\c@d.example', '"a\\"b\\\\c"@d.example'),
+        (".a@d.example", '".a"@d.example'),
+        ("a@b@d.example", '"a@b"@d.example'),
+    ],
+)
+def test_an_address_that_postfix_keeps_without_quotes_gets_them_back(kept, sent):
+    assert postfix.parse(postfix_file(kept, [kept], [], [b"A: 1"]))[:2] == (sent, [sent])
+
+
+@pytest.mark.parametrize(("folder", "left"), [("maildrop", b""), ("deferred", b"Bcc: x@y\n z@y\n")])
+def test_blind_recipients_of_what_a_local_program_has_sent_stay_blind(tmp_path, folder, left):
+    path = tmp_path / folder / "4bAAAAzzzz"
+    path.parent.mkdir()
+    path.write_bytes(postfix_file("", ["a@b.example"], [], [b"A: 1", b"Bcc: x@y", b" z@y", b"B: 2", b"", b"Bcc: body"]))
+    path.chmod(0o700)
+    content = postfix.read(None, Entry("4bAAAAzzzz", str(path))).content
+    assert content == b"A: 1\n" + left + b"B: 2\n\nBcc: body\n"
 
 
 @pytest.mark.parametrize(
@@ -118,11 +145,13 @@ EXIM_HEADER = [
 
 
 class Host:
-    """A host on which an alias leads to two addresses."""
+    """A host on which an alias leads to two addresses, of the second of which Exim says ``how``."""
+
+    def __init__(self, how="far@c.example\n    <-- all@b.example"):
+        self.how = how
 
     def run(self, argv):
-        ends = ("alice@b.example\n    <-- all@b.example\n  router = account", "far@c.example\n    <-- all@b.example")
-        return Completed(tuple(argv), 0, "\n".join(ends), "")
+        return Completed(tuple(argv), 0, f"alice@b.example\n    <-- all@b.example\n  router = account\n{self.how}", "")
 
 
 def exim_message(folder, body=b"body\n", journal="", **given):
@@ -159,6 +188,29 @@ def test_a_message_of_exim_is_read_to_the_byte(tmp_path_factory, body):
 )
 def test_of_those_who_have_got_it_from_exim_nobody_gets_it_again(tmp_path, given, left):
     assert exim.read(Host(), exim_message(tmp_path, **given)).recipients == (left or ("e@f.example",))
+
+
+@pytest.mark.parametrize("how", ["cannot be resolved at this time: host lookup did not complete", "is undeliverable"])
+def test_who_cannot_be_reached_by_exim_at_present_has_not_got_it(tmp_path, how):
+    entry = exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example")
+    assert exim.read(Host(f"far@c.example {how}"), entry).recipients == ("far@c.example",)
+
+
+@pytest.mark.parametrize("how", ["", "all@b.example -> |/bin/x"])
+def test_where_exim_does_not_say_who_has_not_got_it_the_message_is_unreadable(tmp_path, how):
+    with pytest.raises(UnreadableError, match=r"all@b\.example"):
+        exim.read(Host(how), exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example"))
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["-aclm _spam 9\nno action", "-aclm _spam 0\n", "--aclc 0 3\n1\n2", "--(mysql)aclm 1 1\n-"],
+)
+def test_variables_of_exim_s_access_control_are_passed_over(tmp_path, variable):
+    entry = exim_message(tmp_path)
+    path = tmp_path / "1xVUwJ-000000000JW-1Hrz-H"
+    path.write_text(path.read_text().replace("-body_linecount 1", f"{variable}\n-body_linecount 1"))
+    assert exim.read(Host(), entry).recipients == ("a@b.example",)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +250,6 @@ OPENSMTPD = {
         ("relay", "far@c.example"),
         ("own", "alice+x@b.example"),
         ("alias", "alice"),
-        ("program", "all@b.example"),
         ("failed", "gone@b.example"),
         ("late", None),
     ],
@@ -209,6 +260,13 @@ def test_an_envelope_of_opensmtpd_goes_where_it_went(tmp_path, envelope, recipie
     found = opensmtpd.read(None, Entry("0af6cb3f", str(tmp_path)))
     assert found is None if recipient is None else found.recipients == (recipient,)
     assert found is None or (found.sender, found.content) == ("", b"A: \xff\n\nbody\n")
+
+
+def test_what_opensmtpd_has_for_a_program_is_unreadable(tmp_path):
+    (tmp_path / "message").write_bytes(b"A: 1\n\nbody\n")
+    (tmp_path / "0af6cb3fdfd74cbf").write_text("version: 3\n" + OPENSMTPD["program"])
+    with pytest.raises(UnreadableError, match="leads to a program"):
+        opensmtpd.read(None, Entry("0af6cb3f", str(tmp_path)))
 
 
 def test_an_envelope_that_is_no_text_is_unreadable(tmp_path):
