@@ -84,7 +84,7 @@ def obeyed(sizes):
 
 def second_names(names, sizes):
     """An inventory in which each host has one more name; the first names and the second ones want different sizes."""
-    said = ("mta_hostname", "mta_domains", "mta_virtual_domains")
+    said = ("mta_hostname", "mta_domains", "mta_virtual_domains", "lab_addresses")
     groups = {"trixie": {"hosts": {name: {"mta_message_size": sizes[0]} for name in names}}}
     for name in names:
         again = {variable: f"{{{{ hostvars['{name}'].{variable} }}}}" for variable in said}
