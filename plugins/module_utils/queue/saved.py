@@ -7,8 +7,9 @@ A file is named by the MTA that had the message and its id there. It begins with
 ``sender`` (empty for the null sender) and ``recipients`` who have not got it; the message follows, to the byte, with
 its lines ended by LF.
 
-A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. Whatever was
-interrupted is begun again and finds each message once.
+A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. What is taken and has
+its file here is saved, for that comes by a rename: all that is left to do is to remove the rest of it from the queue.
+Whatever was interrupted is begun again and finds each message once.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Saved:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         moved, unread = [], {}
         for entry in list(spool.entries()):
+            if self._complete(spool, entry):
+                moved.append(entry)
+                continue
             entry.take()
             try:
                 queued = spool.read(self._host, entry)
@@ -68,11 +72,16 @@ class Saved:
             raise OSError(errno.EIO, done.err, path)
         return path
 
+    def _complete(self, spool: Spool, entry: Entry) -> bool:
+        """Whether a message is saved, whatever is left of it in the queue."""
+        return entry.taken and os.path.exists(self._path(spool.mta, entry.id))
+
     def give_back(self, spool: Spool) -> None:
-        """Undo what ``save`` has not finished."""
+        """Undo what ``save`` has begun, and finish what it has saved."""
         for entry in list(spool.entries()):
-            if entry.taken:
-                self.remove(self._path(spool.mta, entry.id))
+            if self._complete(spool, entry):
+                _remove(spool, entry)
+            else:
                 entry.give_back()
 
     def give_back_unread(self, spool: Spool) -> None:

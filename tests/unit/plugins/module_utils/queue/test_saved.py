@@ -28,25 +28,29 @@ class KilledError(BaseException):
     """The process is gone."""
 
 
+def whole(entry):
+    return b"".join(map(read_bytes, [entry.path, *others(entry)]))
+
+
 def read(_host, entry):
-    content = read_bytes(entry.path)
+    content = whole(entry)
     if b"?" in content:
         raise UnreadableError("what is this")
     return Queued("simple", entry.id, "", ("a@b.example",), content) if content else None
 
 
 def others(entry):
-    return [entry.key + ".log"] if os.path.exists(entry.key + ".log") else []
+    return [entry.key + ".body"] if os.path.exists(entry.key + ".body") else []
 
 
 @pytest.fixture
 def spool(tmp_path):
-    """A queue of three messages."""
+    """A queue of three messages; one of them is in two files."""
     queue = tmp_path / "spool"
     (queue / "deep").mkdir(parents=True)
     for name in ("q1", "q2", "deep/q3"):
         (queue / name).write_bytes(name.encode())
-    (queue / "q2.log").write_bytes(b"tried once")
+    (queue / "q2.body").write_bytes(b" and more")
     return Spool("simple", (str(queue),), "(q[0-9]+)", read, others, (), (), ())
 
 
@@ -57,14 +61,14 @@ def saved(tmp_path):
 
 def inside(spool):
     """The messages that the MTA would find."""
-    return sorted(read_bytes(entry.key).decode() for entry in spool.entries() if not entry.taken)
+    return sorted(whole(entry).decode() for entry in spool.entries() if not entry.taken)
 
 
 def kept(saved):
     return sorted(load(path).content.decode() for path in saved.paths())
 
 
-ALL = ["deep/q3", "q1", "q2"]
+ALL = ["deep/q3", "q1", "q2 and more"]
 
 
 def test_a_queue_is_saved_and_then_empty(spool, saved, tmp_path):
