@@ -19,6 +19,7 @@ import glob
 import json
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..transaction import files as disk
@@ -66,11 +67,23 @@ class Saved:
         """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
         os.makedirs(self._unread, mode=0o700, exist_ok=True)
         path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
-        files = [entry.key, *spool.others(entry)]
-        done = self._host.run(["tar", "--create", f"--file={path}", "--absolute-names", *files], timeout=300)
+        partial = path + ".partial"
+        try:
+            self._tar("--create", partial, entry.key, *spool.others(entry))
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.rename(partial, path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+            raise
+        disk.sync_folder(self._unread)
+        return path
+
+    def _tar(self, action: str, path: str, *more: str) -> None:
+        done = self._host.run(["tar", action, f"--file={path}", "--absolute-names", *more], timeout=300)
         if done.rc:
             raise OSError(errno.EIO, done.err, path)
-        return path
 
     def _complete(self, spool: Spool, entry: Entry) -> bool:
         """Whether a message is saved, whatever is left of it in the queue."""
@@ -85,12 +98,10 @@ class Saved:
                 entry.give_back()
 
     def give_back_unread(self, spool: Spool) -> None:
-        """Bring back to its MTA what only that can read."""
+        """Bring back to its MTA what only that can read, and has not any more."""
         for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
-            done = self._host.run(
-                ["tar", "--extract", f"--file={path}", "--absolute-names", "--same-owner"], timeout=300
-            )
-            if not done.rc:
+            with suppress(OSError):
+                self._tar("--extract", path, "--same-owner", "--skip-old-files")
                 os.unlink(path)
 
     def paths(self) -> list[str]:

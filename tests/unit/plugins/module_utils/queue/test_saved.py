@@ -10,7 +10,7 @@ import os
 import shutil
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
@@ -88,6 +88,48 @@ def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
     assert (inside(spool), os.path.exists(archive)) == (["?"], False)
 
 
+class FullHost(Host):
+    """The disk is full when half of an archive is written."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self.happens = happens
+
+    def run(self, argv, **given):
+        done = super().run(argv, **given)
+        if "--create" in argv:
+            os.truncate(argv[2].partition("=")[2], 1000)
+            return self.happens(argv)
+        return done
+
+
+def full(argv):
+    return Completed(tuple(argv), 2, "", "No space left on device")
+
+
+def killed(_argv):
+    raise KilledError
+
+
+@pytest.mark.parametrize("happens", [full, killed])
+def test_half_an_archive_replaces_no_message(spool, tmp_path, happens):
+    (tmp_path / "spool" / "q4").write_bytes(b"?" * 2000)
+    saved = Saved(FullHost(happens), str(tmp_path / "saved"))
+    with pytest.raises((OSError, KilledError)):
+        saved.save(spool)
+    saved.give_back(spool)
+    saved.give_back_unread(spool)
+    assert sorted(inside(spool) + kept(saved)) == ["?" * 2000, *ALL]
+
+
+def test_what_came_back_is_not_replaced_by_what_was_kept(spool, saved, tmp_path):
+    (tmp_path / "spool" / "q4").write_bytes(b"?")
+    saved.save(spool)
+    (tmp_path / "spool" / "q4").write_bytes(b"? and what was noted since")
+    saved.give_back_unread(spool)
+    assert inside(spool) == ["? and what was noted since"]
+
+
 def steps(monkeypatch, at):
     """Kill the process at the so-manieth change of a file."""
     count = 0
@@ -130,11 +172,11 @@ def test_a_save_that_was_killed_can_be_undone_and_that_may_be_killed_too(spool, 
 
 
 def test_a_disk_that_is_full_loses_nothing(spool, saved, monkeypatch):
-    def full(*_arguments):
+    def no_room(*_arguments):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.disk, "write_image", full)
+        patch.setattr(module.disk, "write_image", no_room)
         with pytest.raises(OSError, match="No space"):
             saved.save(spool)
     saved.give_back(spool)
