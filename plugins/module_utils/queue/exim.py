@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..mta.evidence import Host
 
 FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
+MISSING = 127  # the status of a program that is not there
 DELETED = b"*"  # the kind of a header line that is no more
 
 
@@ -110,8 +111,10 @@ def _left(host: Host, recipients: Sequence[str], done: Sequence[str]) -> tuple[s
 
 def _ends(host: Host, recipient: str) -> list[str]:
     """Where mail for an address ends, as Exim says."""
-    lines = host.run(["exim4", "-bt", recipient]).out.splitlines()
-    return [line.split()[0] for line in lines if re.match(r"[^\s*<>]+@\S+($| ->)", line)]
+    done = host.run(["exim4", "-bt", recipient])
+    if done.rc == MISSING:
+        raise UnreadableError("some of an alias have got it, and Exim is not there to say who else belongs to that")
+    return [line.split()[0] for line in done.out.splitlines() if re.match(r"[^\s*<>]+@\S+($| ->)", line)]
 
 
 def others(entry: Entry) -> list[str]:

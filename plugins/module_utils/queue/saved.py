@@ -47,7 +47,10 @@ class Saved:
             if self._complete(spool, entry):
                 moved.append(entry)
                 continue
-            entry.take()
+            with suppress(FileNotFoundError):
+                entry.take()
+            if not entry.taken:
+                continue  # its MTA was quicker
             try:
                 queued = spool.read(self._host, entry)
             except UnreadableError as error:
@@ -138,7 +141,8 @@ def load(path: str) -> Queued:
 def _remove(spool: Spool, entry: Entry) -> None:
     """Remove a message from where it was; its key, by which it would be found again, last."""
     for path in spool.others(entry):
-        os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
     if os.path.isdir(entry.aside):
         shutil.rmtree(entry.aside)
     else:

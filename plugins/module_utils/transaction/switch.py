@@ -97,7 +97,10 @@ class Switch:
         unread = self._saved.save(self._old)
         self._free_aliases()
         self._packages.install(self._plan)
-        self._stop(self._new)
+        for spool in (self._old, self._new):
+            self._stop(spool)
+        # what the programs of this host have submitted since, for as long as the old MTA's sendmail(1) was there
+        unread.update(self._saved.save(self._old))
         self._allow_start()
         return unread
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue import exim, opensmtpd
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
@@ -86,6 +88,19 @@ def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
     shutil.rmtree(tmp_path / "spool")
     saved.give_back_unread(spool)
     assert (inside(spool), os.path.exists(archive)) == (["?"], False)
+
+
+def test_what_its_mta_was_quicker_with_is_no_error(spool, saved, monkeypatch):
+    take = Entry.take
+
+    def late(entry):
+        if entry.id == "q1":
+            os.unlink(entry.key)
+        take(entry)
+
+    monkeypatch.setattr(Entry, "take", late)
+    assert saved.save(spool) == {}
+    assert kept(saved) == ["deep/q3", "q2 and more"]
 
 
 class FullHost(Host):
@@ -200,3 +215,33 @@ def test_a_message_is_known_by_its_key_alone(tmp_path):
     entry.give_back()
     entry.give_back()
     assert (entry.taken, os.path.basename(entry.path)) == (False, "q1")
+
+
+def test_what_was_submitted_while_smtpd_did_not_run_is_kept_and_comes_back(saved, tmp_path):
+    queue, offline = tmp_path / "queue", tmp_path / "offline"
+    queue.mkdir()
+    offline.mkdir()
+    (offline / "1700000000.AbCdEfGhIj").write_text("sendmail|-t\nTo: a@b.example\n\n")
+    (offline / "1700000000.empty00000").write_text("")
+    spool = replace(opensmtpd.SPOOL, folders=(str(queue), str(offline)))
+    ((archive, why),) = saved.save(spool).items()
+    assert "only smtpd" in why
+    shutil.rmtree(offline)
+    saved.give_back_unread(spool)
+    assert (os.listdir(offline), os.path.exists(archive)) == (["1700000000.AbCdEfGhIj"], False)
+
+
+class NoEximHost(Host):
+    """Exim's package is removed."""
+
+    def run(self, argv, **given):
+        return Completed(tuple(argv), 127, "", "not found") if argv[0] == "exim4" else super().run(argv, **given)
+
+
+def test_exim_that_is_gone_leaves_nobody_to_ask_who_an_alias_is(tmp_path):
+    (tmp_path / "1xVUwJ-0000Ko-2A-H").write_text(
+        "1xVUwJ-0000Ko-2A-H\nexim 1 1\n<>\n1 0\nNN one@b.example\n1\nall@b.example\n\n013  Subject: x\n\n"
+    )
+    (tmp_path / "1xVUwJ-0000Ko-2A-D").write_text("1xVUwJ-0000Ko-2A-D\nbody\n")
+    unread = Saved(NoEximHost(), str(tmp_path / "saved")).save(replace(exim.SPOOL, folders=(str(tmp_path),)))
+    assert ["Exim is not there" in why for why in unread.values()] == [True]

@@ -23,10 +23,12 @@ class System:
 
     def __init__(self):
         self.ran, self.there, self.refuses = [], {"old": "1"}, False
+        self.meanwhile = lambda _argv: None
 
     def run(self, argv, timeout=30.0):
         assert timeout > 0
         self.ran.append(list(argv))
+        self.meanwhile(argv)
         out, rc = "", 0
         if "apt-get" in argv and "install" in argv:
             rc = 100 if self.refuses else 0
@@ -83,7 +85,7 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
     (tmp_path / "policy").write_text("#!/bin/sh\nexit 0\n")
     assert switch.away() == {}
     told = [argv[1:] for argv in system.ran if argv[0] == "systemctl"]
-    assert told == [["stop", "old"], ["stop", "new"]]
+    assert told == [["stop", "old"], ["stop", "old"], ["stop", "new"]]
     assert system.ran[0] == ["flush"]
     assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
     assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
@@ -104,6 +106,16 @@ def test_back_brings_the_packages_back_and_saves_what_the_new_one_took(switch, s
     assert system.there == {"old": "1"}
     assert (queued(tmp_path / "new"), queued(tmp_path / "state" / "queue")) == ([], ["new.q7", "old.q1"])
     assert not (tmp_path / "policy").exists()
+
+
+def test_what_is_submitted_until_the_old_program_is_gone_is_saved_too(switch, system, tmp_path):
+    def submitted(argv):
+        if "apt-get" in argv:
+            (tmp_path / "old" / "q2").write_text("late")
+
+    system.meanwhile = submitted
+    switch.away()
+    assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1", "old.q2"])
 
 
 def test_back_before_anything_was_done_changes_nothing(switch, system, tmp_path):
