@@ -18,7 +18,7 @@ from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
 from . import files as disk
-from .end import confirm, roll_back
+from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .plan import Change, Image, activation, filled
 from .program import program
@@ -69,7 +69,7 @@ class Transaction:
             unfinished = self._store.pending()
             warnings = _unfinished(unfinished, "it was rolled back first")
             if unfinished:
-                roll_back(self._host, self._store, unfinished)
+                warnings += roll_back(self._host, self._store, unfinished).warnings
             self._store.tidy()
             self._look()
             if not self._due():
@@ -214,7 +214,7 @@ class Transaction:
         return self._result(CONFIRMED, how, kept=ended.kept, warnings=[*self._warnings(), *ended.warnings])
 
     def _warnings(self) -> list[str]:
-        return [f"mail that could not be read is kept in {path}: {why}" for path, why in self._unread.items()]
+        return Ended(unread=self._unread).warnings
 
     def _refuse_others(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -268,17 +268,20 @@ class Transaction:
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""
-        reason, state = self._reason(since), ROLLED_BACK
+        reason, state, ended = self._reason(since), ROLLED_BACK, Ended()
         try:
-            still = roll_back(self._host, self._store, journal).still
-            back = f"the old one is back, and does not answer either: {still}" if still else "the old one is back"
+            ended = roll_back(self._host, self._store, journal)
+            still = f", and does not answer either: {ended.still}" if ended.still else ""
+            back = f"the old one is back{still}"
         except OSError as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
             back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"
             state = PENDING
         raise UserError(
             "\n".join(filter(None, (f"the new configuration did not hold: {wrong}; {back}.", reason))),
-            **self._result(state, journal.activation, changed=state == PENDING),
+            **self._result(
+                state, journal.activation, changed=state == PENDING, kept=ended.kept, warnings=ended.warnings
+            ),
         )
 
     def _reason(self, since: int) -> str:
