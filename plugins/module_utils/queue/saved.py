@@ -114,6 +114,11 @@ class Saved:
         names = sorted(name for name in os.listdir(self._folder) if not name.startswith("."))
         return [os.path.join(self._folder, name) for name in names]
 
+    def archives(self) -> dict[str, str]:
+        """What could not be read, by file, and which MTA can read it."""
+        paths = sorted(glob.glob(os.path.join(self._unread, "*.tar")))
+        return {path: os.path.basename(path).partition(".")[0] for path in paths}
+
     def write(self, queued: Queued) -> None:
         image = Image(dump(queued), os.geteuid(), os.getegid(), 0o600)
         disk.write_image(self._path(queued.mta, queued.id), image)

@@ -60,22 +60,33 @@ class Transaction:
         """The result of the module; raises UserError where the old configuration stayed, or came back."""
         unfinished = self._store.pending()
         if not unfinished and not self._due():
-            return self._result(UNCHANGED)
+            return self._unchanged(check_mode)
         if check_mode:
             with self._staged() as stage:
                 self._check(stage, lenient=True)
             return self._result(PENDING, warnings=_unfinished(unfinished, "a run rolls it back"))
         with self._store.lock():
-            unfinished = self._store.pending()
-            warnings = _unfinished(unfinished, "it was rolled back first")
+            unfinished, ended = self._store.pending(), Ended()
             if unfinished:
-                warnings += roll_back(self._host, self._store, unfinished).warnings
+                ended = roll_back(self._host, self._store, unfinished)
+            warnings = [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings]
             self._store.tidy()
             self._look()
             if not self._due():
-                return self._result(UNCHANGED, changed=bool(unfinished), warnings=warnings)
+                return self._result(UNCHANGED, changed=bool(unfinished), kept=ended.kept, warnings=warnings)
             result = self._change()
             return {**result, "warnings": [*warnings, *result["warnings"]]}
+
+    def _unchanged(self, check_mode: bool) -> dict[str, Any]:
+        """Nothing is to be changed. Mail that nobody took is offered once more, and what stays is named."""
+        switch = Switch(self._host, self._store.folder, {})
+        waiting = switch.waiting
+        kept = dict.fromkeys(waiting, "the next run that is not in check mode tries it again")
+        if waiting and not check_mode:
+            with self._store.lock():
+                kept = kept if self._store.pending() else switch.settle(self._params["answers"])
+        ended = Ended(kept=kept, unread=switch.unread)
+        return self._result(UNCHANGED, changed=switch.waiting != waiting, kept=kept, warnings=ended.warnings)
 
     def _due(self) -> bool:
         """Whether there is anything to do."""

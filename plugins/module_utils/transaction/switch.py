@@ -132,6 +132,16 @@ class Switch:
         self._allow_start()
         return unread
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """The files of what is saved, and when they were written, which changes with each recipient who gets it."""
+        return {path: os.stat(path).st_mtime_ns for path in self._saved.paths()}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """The archives of what could not be read."""
+        return {path: f"only {mta} can read it" for path, mta in self._saved.archives().items()}
+
     def settle(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, by file."""
         kept: dict[str, str] = {}
