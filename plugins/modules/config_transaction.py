@@ -273,7 +273,9 @@ deadline:
   returned: for O(state=apply)
   type: float
 kept:
-  description: Mail of an MTA that was replaced which nobody took, by the file that it is kept in, and why.
+  description:
+    - Mail of an MTA that was replaced which nobody took, by the file that it is kept in, and why.
+    - Every later run tries it once more, which has changed something where somebody has got it.
   returned: always
   type: dict
 activation:

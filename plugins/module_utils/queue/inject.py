@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from .spool import Queued
 
 TIMEOUT = 60.0  # seconds for one reply
+FINAL = 600.0  # seconds for the one to the final dot, after which the message may have been taken (section 4.5.3.2.6)
 RECIPIENTS = 100  # of one transaction: so many everybody takes (RFC 5321 section 4.5.3.1.8)
 TRUSTED = ("127.0.0.1", "::1")  # from here a mail host relays for its own programs
 
@@ -29,9 +32,9 @@ class Injector:
     refuses that has been used before is offered to the next one.
     """
 
-    def __init__(self, address: str, port: int, seconds: float) -> None:
+    def __init__(self, address: str, port: int) -> None:
         self._address, self._port = address, port
-        self._limits = Limits.starting_now(TIMEOUT, seconds)
+        self._limits = Limits(TIMEOUT, math.inf)
         self._connection: Connection | None = None
 
     def send(self, queued: Queued) -> dict[str, str]:
@@ -63,7 +66,9 @@ class Injector:
         else:
             refused = dict.fromkeys(recipients, _words(answers[0]))
         if len(refused) < len(recipients):
+            connection.limits = Limits(FINAL, math.inf)
             said = connection.data(_wire(queued.content))
+            connection.limits = self._limits
             if not said.positive:
                 refused = {to: refused.get(to) or _words(said) for to in recipients}
         if refused:
@@ -87,10 +92,13 @@ class Injector:
 
 
 def inject(saved: Saved, address: str, port: int, seconds: float) -> dict[str, str]:
-    """Hand over all that is saved, in so many seconds at the most; what stays, by file, and why."""
-    injector = Injector(address, port, seconds)
+    """Hand over all that is saved; what stays, by file, and why. After so many seconds no other message is begun."""
+    injector, until = Injector(address, port), time.monotonic() + seconds
     kept = {}
     for path in saved.paths():
+        if time.monotonic() > until:
+            kept[path] = f"there was no time for it within {seconds:g} s"
+            continue
         queued = load(path)
         refused = injector.send(queued)
         if not refused:

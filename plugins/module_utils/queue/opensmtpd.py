@@ -52,17 +52,26 @@ def read(_host: Host, entry: Entry) -> Queued | None:
     return Queued(SPOOL.mta, entry.id, senders.pop(), recipients, content)
 
 
+def read_any(host: Host, entry: Entry) -> Queued | None:
+    """A message of the queue; or what was submitted while smtpd did not run: the words of a command, and its input."""
+    if os.path.isdir(entry.path):
+        return read(host, entry)
+    if os.path.getsize(entry.path):
+        raise UnreadableError("it was submitted while smtpd did not run, and only smtpd knows what is to become of it")
+    return None
+
+
 def others(_entry: Entry) -> list[str]:
     return []
 
 
 SPOOL = Spool(
     mta="opensmtpd",
-    folders=("/var/spool/smtpd/queue",),
-    key="([0-9a-f]{8})",
-    read=read,
+    folders=("/var/spool/smtpd/queue", "/var/spool/smtpd/offline"),
+    key=r"([0-9a-f]{8}|\d+\.[0-9A-Za-z]{10})",
+    read=read_any,
     others=others,
     flush=("smtpctl", "schedule", "all"),
     units=("opensmtpd",),
-    programs=("/usr/sbin/smtpd",),
+    programs=("/usr/sbin/smtpd", "/usr/sbin/smtpctl"),
 )

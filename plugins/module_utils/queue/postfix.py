@@ -122,5 +122,5 @@ SPOOL = Spool(
     others=others,
     flush=("postqueue", "-f"),
     units=("postfix",),
-    programs=("/usr/lib/postfix/",),
+    programs=("/usr/lib/postfix/", "/usr/sbin/postdrop"),
 )

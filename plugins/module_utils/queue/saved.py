@@ -7,8 +7,9 @@ A file is named by the MTA that had the message and its id there. It begins with
 ``sender`` (empty for the null sender) and ``recipients`` who have not got it; the message follows, to the byte, with
 its lines ended by LF.
 
-A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. Whatever was
-interrupted is begun again and finds each message once.
+A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. What is taken and has
+its file here is saved, for that comes by a rename: all that is left to do is to remove the rest of it from the queue.
+Whatever was interrupted is begun again and finds each message once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import glob
 import json
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..transaction import files as disk
@@ -42,7 +44,13 @@ class Saved:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         moved, unread = [], {}
         for entry in list(spool.entries()):
-            entry.take()
+            if self._complete(spool, entry):
+                moved.append(entry)
+                continue
+            with suppress(FileNotFoundError):
+                entry.take()
+            if not entry.taken:
+                continue  # its MTA was quicker
             try:
                 queued = spool.read(self._host, entry)
             except UnreadableError as error:
@@ -62,26 +70,41 @@ class Saved:
         """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
         os.makedirs(self._unread, mode=0o700, exist_ok=True)
         path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
-        files = [entry.key, *spool.others(entry)]
-        done = self._host.run(["tar", "--create", f"--file={path}", "--absolute-names", *files], timeout=300)
-        if done.rc:
-            raise OSError(errno.EIO, done.err, path)
+        partial = path + ".partial"
+        try:
+            self._tar("--create", partial, entry.key, *spool.others(entry))
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.rename(partial, path)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+            raise
+        disk.sync_folder(self._unread)
         return path
 
+    def _tar(self, action: str, path: str, *more: str) -> None:
+        done = self._host.run(["tar", action, f"--file={path}", "--absolute-names", *more], timeout=300)
+        if done.rc:
+            raise OSError(errno.EIO, done.err, path)
+
+    def _complete(self, spool: Spool, entry: Entry) -> bool:
+        """Whether a message is saved, whatever is left of it in the queue."""
+        return entry.taken and os.path.exists(self._path(spool.mta, entry.id))
+
     def give_back(self, spool: Spool) -> None:
-        """Undo what ``save`` has not finished."""
+        """Undo what ``save`` has begun, and finish what it has saved."""
         for entry in list(spool.entries()):
-            if entry.taken:
-                self.remove(self._path(spool.mta, entry.id))
+            if self._complete(spool, entry):
+                _remove(spool, entry)
+            else:
                 entry.give_back()
 
     def give_back_unread(self, spool: Spool) -> None:
-        """Bring back to its MTA what only that can read."""
+        """Bring back to its MTA what only that can read, and has not any more."""
         for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
-            done = self._host.run(
-                ["tar", "--extract", f"--file={path}", "--absolute-names", "--same-owner"], timeout=300
-            )
-            if not done.rc:
+            with suppress(OSError):
+                self._tar("--extract", path, "--same-owner", "--skip-old-files")
                 os.unlink(path)
 
     def paths(self) -> list[str]:
@@ -90,6 +113,11 @@ class Saved:
             return []
         names = sorted(name for name in os.listdir(self._folder) if not name.startswith("."))
         return [os.path.join(self._folder, name) for name in names]
+
+    def archives(self) -> dict[str, str]:
+        """What could not be read, by file, and which MTA can read it."""
+        paths = sorted(glob.glob(os.path.join(self._unread, "*.tar")))
+        return {path: os.path.basename(path).partition(".")[0] for path in paths}
 
     def write(self, queued: Queued) -> None:
         image = Image(dump(queued), os.geteuid(), os.getegid(), 0o600)
@@ -118,7 +146,8 @@ def load(path: str) -> Queued:
 def _remove(spool: Spool, entry: Entry) -> None:
     """Remove a message from where it was; its key, by which it would be found again, last."""
     for path in spool.others(entry):
-        os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
     if os.path.isdir(entry.aside):
         shutil.rmtree(entry.aside)
     else:

@@ -34,14 +34,20 @@ WAS = {
 @dataclass(frozen=True)
 class Ended:
     """Why the service does not answer all the same, empty where it does; and the mail of another MTA that nobody took,
-    by file."""
+    and that which could not be read, by file."""
 
     still: str = ""
     kept: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
-        return [f"mail that could not be handed over is kept in {path}: {why}" for path, why in self.kept.items()]
+        found = {"handed over": self.kept, "read": self.unread}
+        return [
+            f"mail that could not be {what} is kept in {path}: {why}"
+            for what, paths in found.items()
+            for path, why in paths.items()
+        ]
 
 
 def confirm(host: Host, store: Store, journal: Journal) -> Ended:
@@ -59,12 +65,12 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     """
     store.note_undone(journal)
     switch = Switch(host, store.folder, journal.switch)
-    switch.back()
+    unread = switch.back()
     for path, image in journal.images.items():
         disk.restore(path, image)
     service = Service(host, journal.service, journal.answers, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
-    ended = Ended(still, switch.settle(journal.answers))
+    ended = Ended(still, switch.settle(journal.answers), unread)
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()
     return ended
@@ -84,10 +90,10 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
         if check_mode:
             return _result(journal.transaction, PENDING, changed=True)
         ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
+    mail = {"kept": ended.kept, "warnings": ended.warnings}
     if ended.still:
-        raise UserError(f"the old configuration is back, and does not answer: {ended.still}", kept=ended.kept)
-    result = _result(journal.transaction, wanted, changed=wanted == ROLLED_BACK)
-    return {**result, "kept": ended.kept, "warnings": ended.warnings}
+        raise UserError(f"the old configuration is back, and does not answer: {ended.still}", **mail)
+    return {**_result(journal.transaction, wanted, changed=wanted == ROLLED_BACK), **mail}
 
 
 def _result(transaction: str, state: str, changed: bool = False) -> dict[str, Any]:

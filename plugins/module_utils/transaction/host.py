@@ -18,7 +18,7 @@ from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
 from . import files as disk
-from .end import confirm, roll_back
+from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .plan import Change, Image, activation, filled
 from .program import program
@@ -60,22 +60,33 @@ class Transaction:
         """The result of the module; raises UserError where the old configuration stayed, or came back."""
         unfinished = self._store.pending()
         if not unfinished and not self._due():
-            return self._result(UNCHANGED)
+            return self._unchanged(check_mode)
         if check_mode:
             with self._staged() as stage:
                 self._check(stage, lenient=True)
             return self._result(PENDING, warnings=_unfinished(unfinished, "a run rolls it back"))
         with self._store.lock():
-            unfinished = self._store.pending()
-            warnings = _unfinished(unfinished, "it was rolled back first")
+            unfinished, ended = self._store.pending(), Ended()
             if unfinished:
-                roll_back(self._host, self._store, unfinished)
+                ended = roll_back(self._host, self._store, unfinished)
+            warnings = [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings]
             self._store.tidy()
             self._look()
             if not self._due():
-                return self._result(UNCHANGED, changed=bool(unfinished), warnings=warnings)
+                return self._result(UNCHANGED, changed=bool(unfinished), kept=ended.kept, warnings=warnings)
             result = self._change()
             return {**result, "warnings": [*warnings, *result["warnings"]]}
+
+    def _unchanged(self, check_mode: bool) -> dict[str, Any]:
+        """Nothing is to be changed. Mail that nobody took is offered once more, and what stays is named."""
+        switch = Switch(self._host, self._store.folder, {})
+        waiting = switch.waiting
+        kept = dict.fromkeys(waiting, "the next run that is not in check mode tries it again")
+        if waiting and not check_mode:
+            with self._store.lock():
+                kept = kept if self._store.pending() else switch.settle(self._params["answers"])
+        ended = Ended(kept=kept, unread=switch.unread)
+        return self._result(UNCHANGED, changed=switch.waiting != waiting, kept=kept, warnings=ended.warnings)
 
     def _due(self) -> bool:
         """Whether there is anything to do."""
@@ -214,7 +225,7 @@ class Transaction:
         return self._result(CONFIRMED, how, kept=ended.kept, warnings=[*self._warnings(), *ended.warnings])
 
     def _warnings(self) -> list[str]:
-        return [f"mail that could not be read is kept in {path}: {why}" for path, why in self._unread.items()]
+        return Ended(unread=self._unread).warnings
 
     def _refuse_others(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -268,17 +279,20 @@ class Transaction:
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""
-        reason, state = self._reason(since), ROLLED_BACK
+        reason, state, ended = self._reason(since), ROLLED_BACK, Ended()
         try:
-            still = roll_back(self._host, self._store, journal).still
-            back = f"the old one is back, and does not answer either: {still}" if still else "the old one is back"
+            ended = roll_back(self._host, self._store, journal)
+            still = f", and does not answer either: {ended.still}" if ended.still else ""
+            back = f"the old one is back{still}"
         except OSError as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
             back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"
             state = PENDING
         raise UserError(
             "\n".join(filter(None, (f"the new configuration did not hold: {wrong}; {back}.", reason))),
-            **self._result(state, journal.activation, changed=state == PENDING),
+            **self._result(
+                state, journal.activation, changed=state == PENDING, kept=ended.kept, warnings=ended.warnings
+            ),
         )
 
     def _reason(self, since: int) -> str:

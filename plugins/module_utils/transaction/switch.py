@@ -97,7 +97,10 @@ class Switch:
         unread = self._saved.save(self._old)
         self._free_aliases()
         self._packages.install(self._plan)
-        self._stop(self._new)
+        for spool in (self._old, self._new):
+            self._stop(spool)
+        # what the programs of this host have submitted since, for as long as the old MTA's sendmail(1) was there
+        unread.update(self._saved.save(self._old))
         self._allow_start()
         return unread
 
@@ -105,19 +108,39 @@ class Switch:
         """Let a boot start neither of the two, until ``back`` is through."""
         self._host.run(["systemctl", "mask", "--runtime", *self._units])
 
-    def back(self) -> None:
-        """Bring the old MTA's packages back; it does not run yet. May be done again."""
+    def back(self) -> dict[str, str]:
+        """Bring the old MTA's packages back; it does not run yet. May be done again. What the new one has taken is
+        saved where that can be done; what cannot be, by file, with the reason."""
         if not self.data:
-            return
+            return {}
         self._deny_start()
         for spool in (self._new, self._old):
             self._stop(spool)
-        self._saved.save(self._new)
+        unread = {}
+        with suppress(OSError):  # it is tried once more when the old MTA is back
+            unread = self._saved.save(self._new)
         self._saved.give_back(self._old)
         self._packages.restore(self._plan)
         self._saved.give_back_unread(self._old)
+        self._stop(self._new)
+        try:
+            unread.update(self._saved.save(self._new))
+        except OSError as error:
+            self._saved.give_back(self._new)
+            unread[self._new.folders[0]] = f"{error.filename or 'the disk'}: {error.strerror or error}"
         self._host.run(["systemctl", "unmask", "--runtime", *self._units])
         self._allow_start()
+        return unread
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """The files of what is saved, and when they were written, which changes with each recipient who gets it."""
+        return {path: os.stat(path).st_mtime_ns for path in self._saved.paths()}
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """The archives of what could not be read."""
+        return {path: f"only {mta} can read it" for path, mta in self._saved.archives().items()}
 
     def settle(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, by file."""

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue import inject as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import inject
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
@@ -110,6 +113,24 @@ def test_an_address_that_no_command_can_carry_is_named(handed, saved, address):
     kept = handed(Mail(), ("", (address,), b"x\n"))
     assert ["not a line of printable ASCII" in why for why in kept.values()] == [True]
     assert len(saved.paths()) == 1
+
+
+class Slow(Mail):
+    """Thinks about each message, and then takes it."""
+
+    def data(self, envelope):
+        time.sleep(0.5)
+        return super().data(envelope)
+
+
+def test_a_message_that_was_begun_has_all_the_time_of_its_final_dot_and_no_other_is_begun(serve, saved, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    mail = Slow()
+    for name in ("q1", "q2"):
+        saved.write(Queued("simple", name, "", (A,), b"x\n"))
+    kept = inject(saved, "127.0.0.1", serve(lambda: Long(mail, decode_data=False)), 0.1)
+    assert (list(kept), list(kept.values())) == (saved.paths(), ["there was no time for it within 0.1 s"])
+    assert len(mail.messages) == 1
 
 
 def test_without_an_mta_all_stays(saved):

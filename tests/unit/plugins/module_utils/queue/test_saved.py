@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue import exim, opensmtpd
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
@@ -28,25 +30,29 @@ class KilledError(BaseException):
     """The process is gone."""
 
 
+def whole(entry):
+    return b"".join(map(read_bytes, [entry.path, *others(entry)]))
+
+
 def read(_host, entry):
-    content = read_bytes(entry.path)
+    content = whole(entry)
     if b"?" in content:
         raise UnreadableError("what is this")
     return Queued("simple", entry.id, "", ("a@b.example",), content) if content else None
 
 
 def others(entry):
-    return [entry.key + ".log"] if os.path.exists(entry.key + ".log") else []
+    return [entry.key + ".body"] if os.path.exists(entry.key + ".body") else []
 
 
 @pytest.fixture
 def spool(tmp_path):
-    """A queue of three messages."""
+    """A queue of three messages; one of them is in two files."""
     queue = tmp_path / "spool"
     (queue / "deep").mkdir(parents=True)
     for name in ("q1", "q2", "deep/q3"):
         (queue / name).write_bytes(name.encode())
-    (queue / "q2.log").write_bytes(b"tried once")
+    (queue / "q2.body").write_bytes(b" and more")
     return Spool("simple", (str(queue),), "(q[0-9]+)", read, others, (), (), ())
 
 
@@ -57,14 +63,14 @@ def saved(tmp_path):
 
 def inside(spool):
     """The messages that the MTA would find."""
-    return sorted(read_bytes(entry.key).decode() for entry in spool.entries() if not entry.taken)
+    return sorted(whole(entry).decode() for entry in spool.entries() if not entry.taken)
 
 
 def kept(saved):
     return sorted(load(path).content.decode() for path in saved.paths())
 
 
-ALL = ["deep/q3", "q1", "q2"]
+ALL = ["deep/q3", "q1", "q2 and more"]
 
 
 def test_a_queue_is_saved_and_then_empty(spool, saved, tmp_path):
@@ -82,6 +88,61 @@ def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
     shutil.rmtree(tmp_path / "spool")
     saved.give_back_unread(spool)
     assert (inside(spool), os.path.exists(archive)) == (["?"], False)
+
+
+def test_what_its_mta_was_quicker_with_is_no_error(spool, saved, monkeypatch):
+    take = Entry.take
+
+    def late(entry):
+        if entry.id == "q1":
+            os.unlink(entry.key)
+        take(entry)
+
+    monkeypatch.setattr(Entry, "take", late)
+    assert saved.save(spool) == {}
+    assert kept(saved) == ["deep/q3", "q2 and more"]
+
+
+class FullHost(Host):
+    """The disk is full when half of an archive is written."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self.happens = happens
+
+    def run(self, argv, **given):
+        done = super().run(argv, **given)
+        if "--create" in argv:
+            os.truncate(argv[2].partition("=")[2], 1000)
+            return self.happens(argv)
+        return done
+
+
+def full(argv):
+    return Completed(tuple(argv), 2, "", "No space left on device")
+
+
+def killed(_argv):
+    raise KilledError
+
+
+@pytest.mark.parametrize("happens", [full, killed])
+def test_half_an_archive_replaces_no_message(spool, tmp_path, happens):
+    (tmp_path / "spool" / "q4").write_bytes(b"?" * 2000)
+    saved = Saved(FullHost(happens), str(tmp_path / "saved"))
+    with pytest.raises((OSError, KilledError)):
+        saved.save(spool)
+    saved.give_back(spool)
+    saved.give_back_unread(spool)
+    assert sorted(inside(spool) + kept(saved)) == ["?" * 2000, *ALL]
+
+
+def test_what_came_back_is_not_replaced_by_what_was_kept(spool, saved, tmp_path):
+    (tmp_path / "spool" / "q4").write_bytes(b"?")
+    saved.save(spool)
+    (tmp_path / "spool" / "q4").write_bytes(b"? and what was noted since")
+    saved.give_back_unread(spool)
+    assert inside(spool) == ["? and what was noted since"]
 
 
 def steps(monkeypatch, at):
@@ -126,11 +187,11 @@ def test_a_save_that_was_killed_can_be_undone_and_that_may_be_killed_too(spool, 
 
 
 def test_a_disk_that_is_full_loses_nothing(spool, saved, monkeypatch):
-    def full(*_arguments):
+    def no_room(*_arguments):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.disk, "write_image", full)
+        patch.setattr(module.disk, "write_image", no_room)
         with pytest.raises(OSError, match="No space"):
             saved.save(spool)
     saved.give_back(spool)
@@ -154,3 +215,33 @@ def test_a_message_is_known_by_its_key_alone(tmp_path):
     entry.give_back()
     entry.give_back()
     assert (entry.taken, os.path.basename(entry.path)) == (False, "q1")
+
+
+def test_what_was_submitted_while_smtpd_did_not_run_is_kept_and_comes_back(saved, tmp_path):
+    queue, offline = tmp_path / "queue", tmp_path / "offline"
+    queue.mkdir()
+    offline.mkdir()
+    (offline / "1700000000.AbCdEfGhIj").write_text("sendmail|-t\nTo: a@b.example\n\n")
+    (offline / "1700000000.empty00000").write_text("")
+    spool = replace(opensmtpd.SPOOL, folders=(str(queue), str(offline)))
+    ((archive, why),) = saved.save(spool).items()
+    assert "only smtpd" in why
+    shutil.rmtree(offline)
+    saved.give_back_unread(spool)
+    assert (os.listdir(offline), os.path.exists(archive)) == (["1700000000.AbCdEfGhIj"], False)
+
+
+class NoEximHost(Host):
+    """Exim's package is removed."""
+
+    def run(self, argv, **given):
+        return Completed(tuple(argv), 127, "", "not found") if argv[0] == "exim4" else super().run(argv, **given)
+
+
+def test_exim_that_is_gone_leaves_nobody_to_ask_who_an_alias_is(tmp_path):
+    (tmp_path / "1xVUwJ-0000Ko-2A-H").write_text(
+        "1xVUwJ-0000Ko-2A-H\nexim 1 1\n<>\n1 0\nNN one@b.example\n1\nall@b.example\n\n013  Subject: x\n\n"
+    )
+    (tmp_path / "1xVUwJ-0000Ko-2A-D").write_text("1xVUwJ-0000Ko-2A-D\nbody\n")
+    unread = Saved(NoEximHost(), str(tmp_path / "saved")).save(replace(exim.SPOOL, folders=(str(tmp_path),)))
+    assert ["Exim is not there" in why for why in unread.values()] == [True]

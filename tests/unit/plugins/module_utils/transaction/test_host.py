@@ -11,6 +11,9 @@ import pathlib
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from mail_servers import Mail, Server
@@ -23,6 +26,13 @@ class Dead(asyncio.Protocol):
 
     def connection_made(self, transport):
         transport.close()
+
+
+class Refusing(Mail):
+    """Takes no message yet."""
+
+    def data(self, _envelope):
+        return "451 4.3.0 not now"
 
 
 def content(folder):
@@ -172,6 +182,41 @@ def test_a_disk_that_fails_in_the_middle_of_the_swap_brings_everything_back(tran
     with pytest.raises(UserError, match="No space left on device"):
         transact()
     assert content(live) == BEFORE
+
+
+def test_mail_that_nobody_took_is_offered_by_every_run_and_named_until_it_is_gone(transact, serve, tmp_path):
+    saved = Saved(Host(), str(tmp_path / "state" / "queue"))
+    (tmp_path / "state" / "queue").mkdir(parents=True)
+    mail = Mail()
+    ports = (serve(lambda: Server(Refusing())), serve(lambda: Server(mail)))
+    refuses, takes = ([{"address": "127.0.0.1", "port": port, "greeting": "^220"}] for port in ports)
+    transact(answers=takes, timeout=5.0)
+    saved.write(Queued("postfix", "q1", "", ("postmaster@example.org",), b"x\n"))
+    (path,) = saved.paths()
+    why = {path: "postmaster@example.org: 451 4.3.0 not now"}
+    found = []
+    for answers, check_mode in ((refuses, False), (refuses, False), (takes, True), (takes, False), (takes, False)):
+        result = transact(check_mode, answers=answers)
+        found.append((result["state"], result["changed"], result["kept"], len(result["warnings"]), len(mail.messages)))
+    assert found == [
+        ("unchanged", False, why, 1, 0),
+        ("unchanged", False, why, 1, 0),
+        ("unchanged", False, {path: "the next run that is not in check mode tries it again"}, 1, 0),
+        ("unchanged", True, {}, 0, 1),
+        ("unchanged", False, {}, 0, 1),
+    ]
+
+
+def test_mail_that_only_another_mta_can_read_is_named_by_every_run(transact, tmp_path):
+    transact()
+    archive = tmp_path / "state" / "queue.unread" / "sendmail.q1.tar"
+    archive.parent.mkdir()
+    archive.touch()
+    result = transact()
+    assert (result["changed"], result["warnings"]) == (
+        False,
+        [f"mail that could not be read is kept in {archive}: only sendmail can read it"],
+    )
 
 
 def test_check_mode_says_what_it_would_do_and_does_nothing(transact, live, system, tmp_path):

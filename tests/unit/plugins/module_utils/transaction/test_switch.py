@@ -11,7 +11,13 @@ import pathlib
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
-from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued, Spool, read_bytes
+from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
+    Queued,
+    Spool,
+    UnreadableError,
+    read_bytes,
+)
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files as disk
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import switch as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.switch import Switch
 
@@ -23,10 +29,12 @@ class System:
 
     def __init__(self):
         self.ran, self.there, self.refuses = [], {"old": "1"}, False
+        self.meanwhile = lambda _argv: None
 
     def run(self, argv, timeout=30.0):
         assert timeout > 0
         self.ran.append(list(argv))
+        self.meanwhile(argv)
         out, rc = "", 0
         if "apt-get" in argv and "install" in argv:
             rc = 100 if self.refuses else 0
@@ -35,12 +43,16 @@ class System:
             self.there.pop("new")
         if "dpkg" in argv and "--install" in argv:
             self.there["old"] = "1"
+        if argv[0] == "tar":
+            pathlib.Path(argv[2].partition("=")[2]).touch()
         if argv[0] == "dpkg-query":
             out = "".join(f"{name} installed {version}\n" for name, version in self.there.items() if name in argv)
         return Completed(tuple(argv), rc, out, "E: no\n")
 
 
 def read(_host, entry):
+    if read_bytes(entry.path) == b"?":
+        raise UnreadableError("what is this")
     return Queued(entry.key.split("/")[-2], entry.id, "", ("a@b.example",), read_bytes(entry.path))
 
 
@@ -83,7 +95,7 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
     (tmp_path / "policy").write_text("#!/bin/sh\nexit 0\n")
     assert switch.away() == {}
     told = [argv[1:] for argv in system.ran if argv[0] == "systemctl"]
-    assert told == [["stop", "old"], ["stop", "new"]]
+    assert told == [["stop", "old"], ["stop", "old"], ["stop", "new"]]
     assert system.ran[0] == ["flush"]
     assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
     assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
@@ -104,6 +116,55 @@ def test_back_brings_the_packages_back_and_saves_what_the_new_one_took(switch, s
     assert system.there == {"old": "1"}
     assert (queued(tmp_path / "new"), queued(tmp_path / "state" / "queue")) == ([], ["new.q7", "old.q1"])
     assert not (tmp_path / "policy").exists()
+
+
+def test_what_is_submitted_until_the_old_program_is_gone_is_saved_too(switch, system, tmp_path):
+    def submitted(argv):
+        if "apt-get" in argv:
+            (tmp_path / "old" / "q2").write_text("late")
+
+    system.meanwhile = submitted
+    switch.away()
+    assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1", "old.q2"])
+
+
+def test_what_is_submitted_until_the_new_program_is_gone_is_saved_on_the_way_back(switch, system, tmp_path):
+    def submitted(argv):
+        if "--remove" in argv:
+            (tmp_path / "new" / "q8").write_text("late")
+
+    switch.away()
+    system.meanwhile = submitted
+    assert switch.back() == {}
+    assert (queued(tmp_path / "new"), queued(tmp_path / "state" / "queue")) == ([], ["new.q8", "old.q1"])
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_without_room_for_the_queue_of_the_new_one_the_old_one_is_back_all_the_same(
+    switch, system, tmp_path, monkeypatch, room
+):
+    switch.away()
+    for name in ("q7", "q8"):
+        (tmp_path / "new" / name).write_text("taken meanwhile")
+    write = disk.write_image
+
+    def full(path, image):
+        if "new." in path and len(queued(tmp_path / "state" / "queue")) > room:
+            raise OSError(28, "No space left on device", path)
+        write(path, image)
+
+    monkeypatch.setattr(disk, "write_image", full)
+    ((folder, why),) = switch.back().items()
+    assert (folder, "No space left" in why, system.there) == (str(tmp_path / "new"), True, {"old": "1"})
+    assert sorted(queued(tmp_path / "new") + queued(tmp_path / "state" / "queue")) == (
+        ["new.q7", "old.q1", "q8"] if room else ["old.q1", "q7", "q8"]
+    )
+
+
+def test_mail_of_the_new_one_that_cannot_be_read_is_named_on_the_way_back(switch, tmp_path):
+    switch.away()
+    (tmp_path / "new" / "q7").write_text("?")
+    assert list(switch.back().values()) == ["what is this"]
 
 
 def test_back_before_anything_was_done_changes_nothing(switch, system, tmp_path):
