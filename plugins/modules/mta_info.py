@@ -169,8 +169,16 @@ system:
       description: Both for people.
       type: str
       sample: Debian GNU/Linux 13 (trixie)
+replaced:
+  description:
+    - The MTA that comes back if the change to another one is not confirmed, which is pending on the host.
+    - Empty where there is none.
+  returned: always
+  type: str
 packages_missing:
-  description: Those of O(packages) that are not installed, the first where either would do.
+  description:
+    - Those of O(packages) that are not installed, the first where either would do.
+    - Where RV(replaced) is not empty, those that are not when that is back.
   returned: always
   type: list
   elements: str

@@ -84,6 +84,7 @@ class Storm:
         self.seconds = 60 + 5 * size.messages / size.rate  # after which what is left to do does not come to an end
         self.changes = 0
         self.spans = []  # what happened, from when, until when
+        self.copies = {}  # by host, what was found in all mailboxes
         self.kills = {name: [] for name in self.hosts}
         self.locks = {name: [] for name in self.hosts}
 
@@ -101,8 +102,10 @@ class Storm:
                 self.spans.append((event, begin, time.time()))
             self.stranger.check_output("touch %s/enough", self.folder)
             wait_until(lambda: self.stranger.run("systemctl is-active %s", self.unit).rc, self.seconds)
-            for host in self.hosts.values():
+            for name, host in self.hosts.items():
                 host.deliver()
+                found = host.host.check_output("sudo python3 -c %s %s %s", READ, MAILBOXES, self.run_id)
+                self.copies[name] = json.loads(found)
 
     def change(self):
         """Run the play with other settings; its own proof has to pass."""
@@ -149,11 +152,8 @@ class Storm:
     def count(self, name):
         """What became of the messages to one host."""
         lab = self.hosts[name].lab
-        copies = json.loads(
-            lab.runner.get_host(name).check_output("sudo python3 -c %s /var/mail %s", READ, self.run_id)
-        )
         readers = {recipient.format(**lab.names): accounts for recipient, accounts in READERS.items()}
-        return count(self.attempts(name), copies, readers, self.kills[name])
+        return count(self.attempts(name), self.copies[name], readers, self.kills[name])
 
     def _start(self):
         work = {

@@ -28,7 +28,7 @@ WHOLE = [*RING, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix
 WAY = WHOLE if TORTURE else ["postfix", "exim"]
 TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
 LATE = 10  # seconds after that in which the old MTA has to answer again
-PENDING = "/var/lib/mailops-postmaster/pending.json"
+PENDING = "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json"
 MESSAGES = 29 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
 VARIABLES = {
@@ -180,7 +180,7 @@ class Switched:
 
     def healed(self):
         """Wait until no transaction is pending."""
-        wait_until(lambda: self.host.run("sudo test -e %s", PENDING).rc)
+        wait_until(lambda: not self.host.check_output(PENDING))
 
     def deliver(self):
         """Have the queue tried until it is empty."""

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..aliases.sources import Source
+from ..transaction.journal import Journal
+from ..transaction.store import FOLDER, Store
 from .adapter import AliasFile, Served
 from .registry import adapter, look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .adapter import Adapter
     from .evidence import Host
@@ -28,8 +31,10 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
     own = adapter(host, found) if found else None
     served = own.served() if own else Served("")
     aliases = own.aliases() if own else AliasFile(DEFAULT_ALIASES)
+    change = _change(host)
     return {
         "mta": found,
+        "replaced": change.get("old", ""),
         "version": own.version() if own else "",
         "installed": there,
         "hostname": served.hostname,
@@ -40,7 +45,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
         "aliases": {"path": aliases.path, "compiled": list(aliases.compiled), "rebuild": list(aliases.rebuild)},
         "addresses": host.addresses(),
         "names": _names(host, own, aliases.path, names),
-        "packages_missing": _missing(host, packages),
+        "packages_missing": _missing(host, packages, change.get("packages", {})),
         "system": _system(host),
     }
 
@@ -69,13 +74,23 @@ def _system(host: Host) -> dict[str, str]:
     return {"id": found.get("ID", ""), "release": found.get("VERSION_ID", ""), "name": found.get("PRETTY_NAME", "")}
 
 
-def _missing(host: Host, packages: Sequence[str]) -> list[str]:
-    """The packages that are not installed; the first of alternatives where none of them is, nor is wanted by itself."""
+def _change(host: Host) -> dict[str, Any]:
+    """The change of the MTA that is not confirmed, as its journal has it; empty where there is none."""
+    for path in Store(FOLDER).paths:
+        with suppress(OSError):
+            return Journal.load(host.read(path).encode()).switch
+    return {}
+
+
+def _missing(host: Host, packages: Sequence[str], change: Mapping[str, Any]) -> list[str]:
+    """The packages that are not installed, or are not if the change of packages is taken back; the first of
+    alternatives where none of them is, nor is wanted by itself."""
     if not packages:
         return []
     wanted = [names.split(" | ") for names in packages]
     asked = [name for names in wanted for name in names]
     done = host.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *asked])
     there = {name for name, status in (line.split() for line in done.out.splitlines()) if status == "installed"}
+    there = there - {*change.get("added", ())} | {*change.get("before", ())}
     alone = {names[0] for names in wanted if len(names) == 1}
     return [names[0] for names in wanted if not there & set(names) and (len(names) == 1 or not alone & set(names))]

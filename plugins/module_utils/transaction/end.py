@@ -52,9 +52,11 @@ class Ended:
 
 def confirm(host: Host, store: Store, journal: Journal) -> Ended:
     """What was changed stays."""
-    ended = Ended(kept=Switch(host, store.folder, journal.switch).settle(journal.answers))
+    switch = Switch(host, store.folder, journal.switch)
+    ended = Ended(kept=switch.settle(journal.answers))
     store.end(journal, CONFIRMED)
     Timer(host, store).disarm()
+    switch.forget()
     return ended
 
 
@@ -63,16 +65,18 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
 
     Raises OSError where something does not come back: the transaction is then pending still.
     """
+    store.begin_undo()
     store.note_undone(journal)
     switch = Switch(host, store.folder, journal.switch)
     unread = switch.back()
     for path, image in journal.images.items():
         disk.restore(path, image)
-    service = Service(host, journal.service, journal.answers, journal.timeout)
+    service = Service(host, journal.service, journal.answered, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
-    ended = Ended(still, switch.settle(journal.answers), unread)
+    ended = Ended(still, switch.settle(journal.answered), unread)
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()
+    switch.forget()
     return ended
 
 
@@ -87,6 +91,8 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
             if named and found != wanted:
                 raise UserError(f"transaction {named} cannot be {wanted.replace('_', ' ')} any more: it {WAS[found]}")
             return _result(named, found or UNCHANGED)
+        if wanted == CONFIRMED and store.undoing:
+            raise UserError(f"transaction {journal.transaction} cannot be confirmed any more: it is being rolled back")
         if check_mode:
             return _result(journal.transaction, PENDING, changed=True)
         ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)

@@ -42,16 +42,24 @@ def write_image(path: str, image: Image) -> None:
     _put(target)
 
 
-def put_in_place(changes: Iterable[Change]) -> None:
-    """Bring all files to what is wanted. What was there is kept beside until ``restore`` or ``forget``."""
-    wanted = {os.path.realpath(change.path): change.after for change in changes if change.changed}
+def prepare(changes: Iterable[Change]) -> None:
+    """Write what is wanted beside what is there. That is kept beside, too, until ``restore`` or ``forget``."""
+    wanted = _wanted(changes)
     for target in wanted:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         keep(target)
     for target, image in wanted.items():
         _prepare(target, image)
-    for target in wanted:
+
+
+def swap(changes: Iterable[Change]) -> None:
+    """Put what was prepared in place."""
+    for target in _wanted(changes):
         _put(target)
+
+
+def _wanted(changes: Iterable[Change]) -> dict[str, Image]:
+    return {os.path.realpath(change.path): change.after for change in changes if change.changed}
 
 
 def keep(path: str) -> None:
@@ -61,6 +69,7 @@ def keep(path: str) -> None:
     if image:
         with _new(_next(target)) as file:
             file.write(image.content)
+            file.flush()  # before the time of the file is set to what it was
             os.fchown(file.fileno(), image.uid, image.gid)
             shutil.copystat(target, _next(target))
         os.rename(_next(target), _before(target))

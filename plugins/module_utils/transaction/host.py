@@ -36,6 +36,10 @@ OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
 
 
+class EditedError(UserError):
+    """Somebody else has changed a file since it was looked at."""
+
+
 class Transaction:
     """One change of the configuration and the aliases, by the options of the module config_transaction."""
 
@@ -71,10 +75,15 @@ class Transaction:
                 ended = roll_back(self._host, self._store, unfinished)
             warnings = [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings]
             self._store.tidy()
+            Switch(self._host, self._store.folder, {}).forget()
             self._look()
             if not self._due():
                 return self._result(UNCHANGED, changed=bool(unfinished), kept=ended.kept, warnings=warnings)
-            result = self._change()
+            try:
+                result = self._change()
+            except UserError as error:
+                error.result["warnings"] = [*warnings, *error.result.get("warnings", [])]
+                raise
             return {**result, "warnings": [*warnings, *result["warnings"]]}
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:
@@ -99,9 +108,9 @@ class Transaction:
         file = self._file(change.path)
         if not file["compile"] or not change.before:
             return False
-        path = os.path.realpath(change.path)
-        source = os.stat(path).st_mtime_ns
-        return not any(os.stat(product).st_mtime_ns >= source for product in _products(path, file["product"]))
+        source = os.stat(change.path).st_mtime_ns
+        products = _products(change.path, file["product"])
+        return not any(os.stat(product).st_mtime_ns >= source for product in products)
 
     def _file(self, path: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = next(file for file in self._params["files"] if file["path"] == path)
@@ -203,6 +212,7 @@ class Transaction:
             journal = replace(journal, images=images, deadline=time.time() + self._seconds)
             self._store.begin(journal)
             self._timer.arm(self._id, self._seconds, program())
+            self._timer.unwatch()
         except (OSError, UserError) as error:
             self._fail(journal, _words(error), since)
         return self._carry_out(journal, changes, "restart")
@@ -216,7 +226,12 @@ class Transaction:
 
     def _carry_out(self, journal: Journal, changes: Sequence[Change], how: str) -> dict[str, Any]:
         since = int(time.time())
-        wrong = self._put_in_place(changes, how)
+        try:
+            wrong = self._put_in_place(changes, how)
+        except EditedError:
+            self._store.end(journal, ROLLED_BACK)
+            self._timer.disarm()
+            raise
         if wrong:
             self._fail(journal, wrong, since)
         if self._params["confirm_timeout"]:
@@ -230,7 +245,9 @@ class Transaction:
     def _refuse_others(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if disk.read_image(change.path) != change.before:
-                raise UserError(f"{change.path} was changed by somebody else meanwhile; nothing was changed: try again")
+                raise EditedError(
+                    f"{change.path} was changed by somebody else meanwhile; nothing was changed: try again"
+                )
 
     def _journal(self, changes: Sequence[Change], how: str) -> Journal:
         images = self._images(changes)
@@ -238,9 +255,8 @@ class Transaction:
             images.update((path, disk.read_image(path)) for path in self._alias_files() if path not in images)
         deadline = time.time() + self._seconds
         how = how if how == "restart" else "reload"
-        return Journal(
-            self._id, images, deadline, how, dict(self._unit), list(self._params["answers"]), self._params["timeout"]
-        )
+        answers, answered, seconds = list(self._params["answers"]), self._service.answering, self._params["timeout"]
+        return Journal(self._id, images, deadline, how, dict(self._unit), answers, answered, seconds)
 
     def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
         return {os.path.realpath(change.path): change.before for change in changes if change.changed}
@@ -261,7 +277,11 @@ class Transaction:
             if self._aliases and self._aliases["changed"]:
                 for path in self._alias_files():
                     disk.keep(path)
-            disk.put_in_place(changes)
+            disk.prepare(changes)
+            # where another MTA is put in place nothing serves, and there is no way but on
+            if not self._params["replaces"]:
+                self._refuse_others(changes)
+            disk.swap(changes)
             # a Postfix that has found no table looks for none again; what serves already keeps the one that it has
             first = bool(self._params["replaces"])
             if first:
@@ -270,6 +290,8 @@ class Transaction:
             if not wrong and not first:
                 self._write_aliases()
             return wrong
+        except EditedError:
+            raise
         except (OSError, UserError) as error:
             return _words(error)
 

@@ -4,8 +4,9 @@
 """The journal of a transaction: what was there before, and how to tell the service, so that it can come back. Pure.
 
 JSON of one object: ``transaction`` (id); ``deadline`` (seconds since the epoch: not confirmed by then, it is rolled
-back); ``activation``, ``service``, ``answers`` and ``timeout`` as in config_transaction, of the service that is to
-come back; ``images``: path to before-image, or null where there was no file, with contents in base64; and ``switch``:
+back); ``activation``, ``service`` and ``timeout`` as in config_transaction, of the service that is to come back;
+``answers``, as there, of the one that is to stay, and ``answered``, those at which there was an answer before;
+``images``: path to before-image, or null where there was no file, with contents in base64; and ``switch``:
 what ``switch.py`` has to know where the MTA is another one, empty where it is not.
 """
 
@@ -31,6 +32,7 @@ class Journal:
     activation: str = "reload"
     service: dict[str, Any] = field(default_factory=dict)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    answered: list[dict[str, Any]] = field(default_factory=list)
     timeout: float = 20
     switch: dict[str, Any] = field(default_factory=dict)
 

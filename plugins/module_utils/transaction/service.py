@@ -46,7 +46,7 @@ class Service:
         # systemd does not start a unit that was started a few times in a row: this start is meant
         self._says("reset-failed")
         commands = [] if self.enabled else [["systemctl", "enable", self._unit["name"]]]
-        commands.append(self._unit["reload" if how == "reload" and self.active else "restart"])
+        commands.append((how == "reload" and self.active and self._unit["reload"]) or self._unit["restart"])
         for command in commands:
             done = self._host.run(command, timeout=self._timeout)
             if done.rc:
@@ -66,6 +66,12 @@ class Service:
             # that there was no more time is no answer: the one before says more
             wrong = wrong if limits.over and wrong else found
         return wrong
+
+    @property
+    def answering(self) -> list[dict[str, Any]]:
+        """Those of the addresses at which there is an answer now."""
+        limits = Limits.starting_now(self._timeout, self._timeout)
+        return [dict(listener) for listener in self._answers if self.active and not self._ask(listener, limits)]
 
     def _wrong(self, limits: Limits) -> str:
         """What is wrong at the first address that does not answer as it should."""

@@ -1,7 +1,8 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journals on the disk of the host. ``pending.json`` is the one of a transaction that has not ended.
+"""The journals on the disk of the host. ``pending.json`` is the one of a transaction that has not ended,
+and ``undoing.json`` the one of a transaction of which the rollback has begun: that cannot be confirmed any more.
 
 A transaction ends by a rename, which needs no room: to ``transactions/ID.confirmed.json`` or
 ``transactions/ID.rolled_back.json``. What a rollback replaced is in ``transactions/ID.undone.json``.
@@ -21,6 +22,7 @@ from .plan import Image
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FOLDER = "/var/lib/mailops-postmaster"  # where it is, unless config_transaction is told otherwise
 KEPT = 5  # transactions
 STAGE = "stage-"  # what the names of the directories in which changes are checked begin with
 
@@ -30,7 +32,7 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.pending_path = os.path.join(folder, "pending.json")
+        self._pending, self._undoing = (os.path.join(folder, f"{name}.json") for name in ("pending", "undoing"))
         self._ended = os.path.join(folder, "transactions")
 
     def lock(self, wait: bool = False) -> contextlib.AbstractContextManager[None]:
@@ -41,8 +43,18 @@ class Store:
 
     def pending(self) -> Journal | None:
         """The transaction that has not ended, if there is one."""
-        found = disk.read_image(self.pending_path)
+        found = disk.read_image(self._undoing) or disk.read_image(self._pending)
         return Journal.load(found.content) if found else None
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Where the journal of that is: one of these."""
+        return self._undoing, self._pending
+
+    @property
+    def undoing(self) -> bool:
+        """Whether its rollback has begun."""
+        return os.path.exists(self._undoing)
 
     def state(self, transaction: str) -> str:
         """How a transaction ended; empty where that is not known, or it has not."""
@@ -50,7 +62,13 @@ class Store:
 
     def begin(self, journal: Journal) -> None:
         """From here on the transaction is to be confirmed, or rolled back."""
-        disk.write_image(self.pending_path, _image(journal))
+        disk.write_image(self._pending, _image(journal))
+
+    def begin_undo(self) -> None:
+        """From here on it can only be rolled back."""
+        if not self.undoing:
+            os.rename(self._pending, self._undoing)
+            disk.sync_folder(self.folder)
 
     def note_undone(self, journal: Journal) -> None:
         """Keep what a rollback is about to replace. Where there is no room for that it goes on all the same."""
@@ -62,12 +80,12 @@ class Store:
 
     def end(self, journal: Journal, state: str) -> None:
         """The transaction has ended; only the last few are kept."""
-        os.rename(self.pending_path, self._path(journal.transaction, state))
+        os.rename(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
         disk.sync_folder(self.folder)
         forget(journal.images)
         known = sorted({name for name, _state in self._states()})
         for name, old in self._states():
-            if name in known[:-KEPT]:
+            if name in known[:-KEPT] and name != journal.transaction:
                 os.unlink(self._path(name, old))
 
     def tidy(self) -> None:

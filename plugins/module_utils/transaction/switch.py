@@ -143,14 +143,16 @@ class Switch:
         return {path: f"only {mta} can read it" for path, mta in self._saved.archives().items()}
 
     def settle(self, answers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Hand over what is saved to the MTA that serves now, and forget the packages; what stays, by file."""
+        """Hand over what is saved to the MTA that serves now; what stays, by file."""
         kept: dict[str, str] = {}
         if self._saved.paths():
             listener = answers[0] if answers else {}
             kept = inject(self._saved, listener.get("address", "127.0.0.1"), listener.get("port", 25), SETTLE)
-        if self.data:
-            self._packages.forget()
         return kept
+
+    def forget(self) -> None:
+        """Remove the packages that were kept for both ways: neither is open any more."""
+        self._packages.forget()
 
     def _free_aliases(self) -> None:
         """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix

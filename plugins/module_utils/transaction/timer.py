@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 UNIT = "mailops-postmaster-undo"
+WATCH = UNIT + "-watch"
 AGAIN = 10  # seconds until the next try where the way back fails
 LONG = 1800  # seconds: a program that waits for its turn can be called off, but not without systemd
 UNITS = "/etc/systemd/system"
@@ -36,7 +37,8 @@ DefaultDependencies=no
 RequiresMountsFor={folder}
 After=local-fs.target
 Before=sysinit.target
-ConditionPathExists={pending}
+ConditionPathExists=|{pending}
+ConditionPathExists=|{undoing}
 
 [Service]
 Type=oneshot
@@ -57,7 +59,7 @@ class Timer:
         """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
         try:
             self._keep(program)
-            self._start(transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
+            self._start(UNIT, transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
         except BaseException:
             self.disarm()
             raise
@@ -67,25 +69,30 @@ class Timer:
 
         Nobody waits for its start, which in a boot comes after that of the host's other basic services.
         """
-        self._start(transaction, ["--no-block"], LONG)
+        self._start(WATCH, transaction, ["--no-block"], LONG)
+
+    def unwatch(self) -> None:
+        """Call that off: the timer alone is the way back."""
+        self._stop(f"{WATCH}.service")
 
     def _keep(self, program: bytes) -> None:
         """Have what is to be run on disk."""
         disk.write_image(self._program, _own(program))
         if os.path.isdir(SYSTEMD):
             command = " ".join(self._undo())
-            text = BOOT.format(folder=self._store.folder, pending=self._store.pending_path, command=command)
+            undoing, pending = self._store.paths
+            text = BOOT.format(folder=self._store.folder, pending=pending, undoing=undoing, command=command)
             disk.write_image(self._service, _own(text.encode(), 0o644))
             os.makedirs(os.path.dirname(self._wanted), exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.symlink(self._service, self._wanted)
 
-    def _start(self, transaction: str, when: Sequence[str], seconds: float) -> None:
+    def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: float) -> None:
         """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""
         undo = [*self._undo(), f"--transaction={transaction}"]
         if os.path.isdir(SYSTEMD):
-            self._stop("timer", "service")
-            start = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", *when, "--property=Type=oneshot"]
+            self._stop(f"{unit}.timer", f"{unit}.service")
+            start = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *when, "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
         else:
             start, undo = ["sh", "-c", DETACHED, "sh"], [*undo, f"--after={seconds:g}"]
@@ -98,14 +105,14 @@ class Timer:
         return [sys.executable, self._program, self._store.folder]
 
     def disarm(self) -> None:
-        self._stop("timer")
+        self._stop(f"{UNIT}.timer")
         for path in (self._wanted, self._service, self._program):
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
-    def _stop(self, *kinds: str) -> None:
+    def _stop(self, *units: str) -> None:
         if os.path.isdir(SYSTEMD):
-            self._host.run(["systemctl", "--quiet", "stop", *(f"{UNIT}.{kind}" for kind in kinds)])
+            self._host.run(["systemctl", "--quiet", "stop", *units])
 
 
 def _own(content: bytes, mode: int = 0o600) -> Image:
