@@ -193,11 +193,13 @@ class Transaction:
         switch = Switch.planned(self._host, self._store.folder, replaces, alias_files)
         switch.fetch()
         images = {os.path.realpath(path): disk.read_image(path) for path in [*self._paths(), *alias_files]}
+        serving = Service(self._host, switch.service, self._params["answers"], self._params["timeout"])
         journal = replace(
             self._journal([], "restart"),
             images=images,
             switch=switch.data,
             service=switch.service,
+            answered=serving.answering,
             activation="restart",
         )
         self._timer.arm(self._id, OWN_TIME, program())

@@ -21,6 +21,7 @@ from ..queue.saved import Saved
 from . import files as disk
 from .packages import Packages, Plan
 from .plan import Image
+from .service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,13 @@ FLUSH = 15.0  # seconds for the old MTA to deliver what waits
 STILL = 3.0  # seconds without any change of the queue after which no more of it is expected
 ENDING = 10.0  # seconds for processes to end by themselves, and then to end when told so
 INTERVAL = 0.1
+START = 20.0  # seconds for the one that is to take it to answer
 SETTLE = 600.0  # seconds to hand over what is saved
+LOOPBACK: Mapping[str, Any] = {
+    "address": "127.0.0.1",
+    "port": 25,
+    "greeting": "^220",
+}  # where any MTA takes mail of its host
 
 
 class Switch:
@@ -146,8 +153,9 @@ class Switch:
         """Hand over what is saved to the MTA that serves now; what stays, by file."""
         kept: dict[str, str] = {}
         if self._saved.paths():
-            listener = answers[0] if answers else {}
-            kept = inject(self._saved, listener.get("address", "127.0.0.1"), listener.get("port", 25), SETTLE)
+            listener = answers[0] if answers else LOOPBACK
+            Service(self._host, {}, [listener], START).answer()
+            kept = inject(self._saved, listener["address"], listener["port"], SETTLE)
         return kept
 
     def forget(self) -> None:

@@ -11,6 +11,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence im
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.identify import Evidence, identify, installed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter, look
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from fakes import Completed, FakeHost
 
 POSTFIX, EXIM, OPENSMTPD, SENDMAIL = (KNOWN[name].program for name in ("postfix", "exim", "opensmtpd", "sendmail"))
@@ -120,3 +121,13 @@ def test_of_alternatives_one_is_enough(said, wanted, missing):
     host = FakeHost()
     host.answers["dpkg-query"] = Completed((), 1, said, "")
     assert describe(host, packages=wanted)["packages_missing"] == missing
+
+
+def test_a_change_of_the_mta_that_is_not_confirmed_counts_as_taken_back():
+    host = FakeHost()
+    packages = {"wanted": ["postfix"], "added": ["postfix"], "before": {"exim4": "4.98-1"}, "manual": []}
+    journal = Journal("1-2", {}, switch={"old": "exim", "new": "postfix", "packages": packages, "aliases": []})
+    host.files["/var/lib/mailops-postmaster/undoing.json"] = journal.dump().decode()
+    host.answers["dpkg-query"] = Completed((), 1, "postfix installed\n", "")
+    found = describe(host, packages=["postfix", "exim4"])
+    assert (found["replaced"], found["packages_missing"]) == ("exim", ["postfix"])

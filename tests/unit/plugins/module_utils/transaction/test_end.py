@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import pathlib
 import time
@@ -12,11 +14,13 @@ import time
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import store, timer, undo
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files, store, timer, undo
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
+from mail_servers import Mail, Server
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
 
@@ -125,6 +129,104 @@ def test_what_a_rollback_replaces_is_kept(transact, finish, live, state):
     finish("rollback")
     kept = Journal.load(pathlib.Path(state, "transactions", f"{name}.undone.json").read_bytes())
     assert kept.images[str(live / "main.cf")].content == b"by hand = yes\n"
+
+
+def test_a_rollback_that_has_begun_cannot_be_confirmed_but_ends(transact, finish, live, monkeypatch):
+    name = transact(confirm_timeout=600)["transaction"]
+
+    def refused(path, _image):
+        raise OSError(5, "Input/output error", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "restore", refused)
+        with pytest.raises(OSError, match="Input/output error"):
+            finish("rollback", name)
+    with pytest.raises(UserError, match=f"{name} cannot be confirmed any more: it is being rolled back"):
+        finish("confirm", name)
+    assert finish("rollback", name)["state"] == "rolled_back"
+    assert (text(live), beside(live)) == (OLD, [])
+
+
+def test_a_service_without_a_reload_is_restarted_where_only_the_aliases_come_back(transact, finish, live, system):
+    service = {"name": "mta", "reload": [], "restart": ["start", "mta"], "restart_on": []}
+    aliases = {"path": str(live / "aliases"), "strategy": "merge", "compiled": None, "rebuild": []}
+    transact(service=service, aliases={**aliases, "entries": {"postmaster": "alice"}})
+    changed = transact(service=service, aliases={**aliases, "entries": {"postmaster": "bob"}}, confirm_timeout=600)
+    assert (changed["state"], changed["activation"]) == ("pending", "none")
+    system.ran.clear()
+    assert finish("rollback")["state"] == "rolled_back"
+    assert (system.told, (live / "aliases").read_text()) == (["start"], "postmaster: alice\n")
+
+
+class Dead(asyncio.Protocol):
+    """A listener behind which every process dies."""
+
+    def connection_made(self, transport):
+        transport.close()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_old_configuration_is_asked_where_it_answered_before(transact, finish, serve, state, monkeypatch, before):
+    dead = []
+    answers = [{"address": "127.0.0.1", "port": serve(lambda: Dead() if dead else Server(Mail())), "greeting": "^220"}]
+    with monkeypatch.context() as patched:
+        if not before:
+            patched.setattr(Service, "answering", [])
+        transact(answers=answers, confirm_timeout=600, timeout=3)
+    assert Store(state).pending().answered == (answers if before else [])
+    dead.append(True)
+    with pytest.raises(UserError, match="does not answer") if before else contextlib.nullcontext():
+        assert finish("rollback")["state"] == "rolled_back"
+
+
+def test_an_edit_while_the_new_files_are_written_stays_and_is_told(transact, live, state, monkeypatch):
+    prepare = files.prepare
+
+    def edited(changes):
+        prepare(changes)
+        (live / "main.cf").write_text("by hand = yes\n")
+
+    monkeypatch.setattr(files, "prepare", edited)
+    with pytest.raises(UserError, match=r"main\.cf was changed by somebody else meanwhile; nothing was changed"):
+        transact(confirm_timeout=600)
+    assert (text(live), beside(live), Store(state).pending()) == ("by hand = yes\n", [], None)
+
+
+def test_what_comes_back_is_as_old_as_it_was(transact, finish, live):
+    transact()
+    for name in ("main.cf", "table", "table.db"):
+        os.utime(live / name, (1600000000, 1600000000))
+    transact(content="banner = b\n", confirm_timeout=600)
+    finish("rollback")
+    assert [os.stat(live / name).st_mtime for name in ("main.cf", "table", "table.db")] == [1600000000.0] * 3
+    assert transact()["state"] == "unchanged"
+
+
+def test_a_clock_that_went_back_takes_no_end_away(transact, finish, monkeypatch):
+    for _number in range(store.KEPT):
+        finish("rollback", transact(confirm_timeout=600)["transaction"])
+    monkeypatch.setattr(time, "time", lambda: 1000000000.0)
+    name = transact(confirm_timeout=600)["transaction"]
+    finish("rollback", name)
+    with pytest.raises(UserError, match=f"{name} cannot be confirmed any more: it was rolled back"):
+        finish("confirm", name)
+
+
+def test_at_no_moment_of_a_change_of_the_mta_there_is_no_way_back(system, state):
+    with Store(state).lock():
+        way = timer.Timer(system, Store(state))
+        way.arm("1-2", 300, b"zip")
+        way.watch("1-2")
+        way.arm("1-2", 600, b"zip")
+        way.unwatch()
+    there = set()
+    for argv in system.ran:
+        if argv[0] == "systemd-run":
+            there.add(next(word for word in argv if word.startswith("--unit=")).partition("=")[2])
+        if "stop" in argv:
+            there -= {unit.partition(".")[0] for unit in argv[3:]}
+        assert there or system.ran.index(argv) == 0
+    assert there == {timer.UNIT}
 
 
 def test_an_edit_between_the_comparison_and_the_change_is_not_overwritten(transact, system, live):

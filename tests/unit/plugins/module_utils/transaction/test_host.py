@@ -252,6 +252,23 @@ def test_a_link_is_kept_and_its_target_written(transact, live):
     assert (live / "real").read_text() == NEW
 
 
+def test_a_table_that_is_a_link_is_compiled_once(transact, live, tmp_path):
+    (tmp_path / "far").write_text("x\n")
+    (live / "table").symlink_to(tmp_path / "far")
+    assert [transact()["state"] for _number in range(2)] == ["confirmed", "unchanged"]
+    assert (live / "table.db").read_text() == "compiled a b\n"
+
+
+def test_what_was_rolled_back_first_is_told_where_the_change_fails_then(transact, system):
+    first = transact(confirm_timeout=600)["transaction"]
+    system.broken = lambda argv: argv[0] == "checker"
+    with pytest.raises(UserError) as caught:
+        transact(content="banner = b\n")
+    assert caught.value.result["warnings"] == [
+        f"transaction {first} of this host was not finished; it was rolled back first"
+    ]
+
+
 def test_the_mode_is_compared_and_set(transact, live):
     transact()
     (live / "main.cf").chmod(0o600)

@@ -191,3 +191,13 @@ def test_packages_that_do_not_come_back_are_an_error_that_is_tried_again(switch,
     system.run = lambda argv, timeout=30.0: Completed(tuple(argv), 1 if timeout else 0, "", "")
     with pytest.raises(OSError, match="could not be brought back"):
         switch.back()
+
+
+def test_the_packages_for_the_way_back_are_there_until_the_change_has_ended(switch, tmp_path):
+    (tmp_path / "state" / "packages").mkdir()
+    switch.away()
+    (tmp_path / "state" / "queue" / "old.q1").unlink()
+    assert switch.settle([]) == {}
+    assert (tmp_path / "state" / "packages").exists()
+    switch.forget()
+    assert not (tmp_path / "state" / "packages").exists()
