@@ -64,6 +64,8 @@ def test_a_redirected_message_of_postfix_goes_where_it_was_redirected():
     [
         ("a.b+c@d.example", "a.b+c@d.example"),
         ("alice", "alice"),
+        ("john doe", '"john doe"'),
+        ("\x01@d.example", '"\x01"@d.example'),
         ("john doe@d.example", '"john doe"@d.example'),
         ('a"b\\c@d.example', '"a\\"b\\\\c"@d.example'),
         (".a@d.example", '".a"@d.example'),
@@ -74,14 +76,22 @@ def test_an_address_that_postfix_keeps_without_quotes_gets_them_back(kept, sent)
     assert postfix.parse(postfix_file(kept, [kept], [], [b"A: 1"]))[:2] == (sent, [sent])
 
 
-@pytest.mark.parametrize(("folder", "left"), [("maildrop", b""), ("deferred", b"Bcc: x@y\n z@y\n")])
-def test_blind_recipients_of_what_a_local_program_has_sent_stay_blind(tmp_path, folder, left):
+@pytest.mark.parametrize(
+    ("folder", "written", "kept"),
+    [
+        ("deferred", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n"),
+        ("maildrop", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n", b"A: 1\nB: 2\n\nBcc: body\n"),
+        ("maildrop", b"resent-bcc : x@y\nA: bcc: 1\n bcc: 2\n", b"A: bcc: 1\n bcc: 2\n"),
+        ("maildrop", b"A: 1\nno header\nBcc: body\n\n", b"A: 1\nno header\nBcc: body\n\n"),
+        ("maildrop", b"\nBcc: body\n", b"\nBcc: body\n"),
+    ],
+)
+def test_blind_recipients_of_what_a_local_program_has_sent_stay_blind(tmp_path, folder, written, kept):
     path = tmp_path / folder / "4bAAAAzzzz"
     path.parent.mkdir()
-    path.write_bytes(postfix_file("", ["a@b.example"], [], [b"A: 1", b"Bcc: x@y", b" z@y", b"B: 2", b"", b"Bcc: body"]))
+    path.write_bytes(postfix_file("", ["a@b.example"], [], written[:-1].split(b"\n")))
     path.chmod(0o700)
-    content = postfix.read(None, Entry("4bAAAAzzzz", str(path))).content
-    assert content == b"A: 1\n" + left + b"B: 2\n\nBcc: body\n"
+    assert postfix.read(None, Entry("4bAAAAzzzz", str(path))).content == kept
 
 
 @pytest.mark.parametrize(
@@ -119,6 +129,29 @@ def test_a_bounce_that_postfix_still_owes_is_not_lost(tmp_path):
     entry = Entry("4bAAAAzzzz", str(path))
     assert postfix.read(None, entry).recipients == ("a@b.example", "gone@b.example")
     assert postfix.others(entry) == [str(log)]
+
+
+def unlistable(_folder):
+    raise AssertionError("a directory is listed for one message")
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("4A3F21C0B5", ["", "4", "4/A", "4/A/3"]),
+        ("3Pt2mN2VXxznjll", ["", "5", "5/6", "5/6/3"]),
+        ("3Pt2mN0001zzb", ["", "0", "0/0"]),
+    ],
+)
+def test_what_postfix_notes_of_a_message_is_found_without_a_look_at_that_of_others(
+    tmp_path, monkeypatch, name, folders
+):
+    logs = [tmp_path / "defer" / folder / name for folder in folders]
+    for log in logs:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+    monkeypatch.setattr("os.scandir", unlistable)
+    assert postfix.others(Entry(name, str(tmp_path / "active" / name))) == list(map(str, logs))
 
 
 EXIM = """1xVUwJ-000000000JW-1Hrz-H
@@ -287,6 +320,9 @@ H??Received: from x
 \tby y
 H?D?Date: today
 H?x?Full-Name: z
+H??Bcc: secret@c.example,
+\tmore@c.example
+H??RESENT-BCC: secret@c.example
 H??Subject: \xff
 .
 """
