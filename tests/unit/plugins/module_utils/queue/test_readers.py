@@ -180,11 +180,13 @@ EXIM_HEADER = [
 class Host:
     """A host on which an alias leads to two addresses, of the second of which Exim says ``how``."""
 
-    def __init__(self, how="far@c.example\n    <-- all@b.example"):
-        self.how = how
+    def __init__(self, how="far@c.example\n    <-- all@b.example", rc=0):
+        self.how, self.rc = how, rc
 
     def run(self, argv):
-        return Completed(tuple(argv), 0, f"alice@b.example\n    <-- all@b.example\n  router = account\n{self.how}", "")
+        assert argv[:-1] == ["exim4", "-bt", "--"]
+        out = f"alice@b.example\n    <-- all@b.example\n  router = account\n{self.how}"
+        return Completed(tuple(argv), self.rc, out, "")
 
 
 def exim_message(folder, body=b"body\n", journal="", **given):
@@ -217,22 +219,55 @@ def test_a_message_of_exim_is_read_to_the_byte(tmp_path_factory, body):
         ),
         ({"recipients": "all@b.example", "tree": "NN alice@b.example"}, ("far@c.example",)),
         ({"recipients": "all@b.example"}, ("all@b.example",)),
+        ({"recipients": "alice@b.example", "tree": "NN alice@b.example/maildir_home"}, ("far@c.example",)),
+        ({"recipients": "alice@b.example", "tree": "NN \\0\\alice@b.example"}, ("far@c.example",)),
+        ({"recipients": "alice@b.example", "journal": "alice@b.example/maildir_home\n"}, ("far@c.example",)),
     ],
 )
 def test_of_those_who_have_got_it_from_exim_nobody_gets_it_again(tmp_path, given, left):
     assert exim.read(Host(), exim_message(tmp_path, **given)).recipients == (left or ("e@f.example",))
 
 
-@pytest.mark.parametrize("how", ["cannot be resolved at this time: host lookup did not complete", "is undeliverable"])
-def test_who_cannot_be_reached_by_exim_at_present_has_not_got_it(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "rc"),
+    [
+        ("far@c.example cannot be resolved at this time: host lookup did not complete\n    <-- all@b.example", 1),
+        ("far@c.example is undeliverable", 2),
+        ("far@c.example\nalice@b.example   [duplicate, would not be delivered]\n    <-- x@b.example", 0),
+    ],
+)
+def test_who_cannot_be_reached_by_exim_at_present_has_not_got_it(tmp_path, how, rc):
     entry = exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example")
-    assert exim.read(Host(f"far@c.example {how}"), entry).recipients == ("far@c.example",)
+    assert exim.read(Host(how, rc), entry).recipients == ("far@c.example",)
 
 
-@pytest.mark.parametrize("how", ["", "all@b.example -> |/bin/x"])
-def test_where_exim_does_not_say_who_has_not_got_it_the_message_is_unreadable(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "rc"),
+    [
+        ("", 0),
+        ("all@b.example -> |/bin/x", 0),
+        ("far@c.example\nall@b.example -> |/bin/x", 0),
+        ('far@c.example\n"a b"@b.example', 0),
+        ("far@c.example\nmail to x@b.example is discarded", 0),
+        ("all@b.example\n    <-- all@b.example", 0),
+        ("far@c.example", 124),
+        ("far@c.example", -11),
+    ],
+)
+def test_where_exim_does_not_say_who_has_not_got_it_the_message_is_unreadable(tmp_path, how, rc):
     with pytest.raises(UnreadableError, match=r"all@b\.example"):
-        exim.read(Host(how), exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example"))
+        exim.read(Host(how, rc), exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example"))
+
+
+@pytest.mark.parametrize("log", ["msglog", "msglog/J"])
+def test_the_log_of_a_message_of_exim_is_found_without_a_look_at_those_of_others(tmp_path, monkeypatch, log):
+    folder, logs = tmp_path / "input", tmp_path / log
+    folder.mkdir()
+    logs.mkdir(parents=True)
+    entry = exim_message(folder)
+    (logs / entry.id).write_text("")
+    monkeypatch.setattr("os.scandir", unlistable)
+    assert exim.others(entry) == [str(folder / f"{entry.id}-D"), str(logs / entry.id)]
 
 
 @pytest.mark.parametrize(
