@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from typing import TYPE_CHECKING
@@ -20,9 +19,11 @@ if TYPE_CHECKING:
 FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
 # the name of a variable of the access control, and how many bytes its value has, which is on the lines that follow
 VARIABLE = re.compile(rb"--?(?:\([^)]*\))?acl[cm]? \S+ (\d+)\n")
-# where mail for an address ends, in what Exim says of its routing; a program or a file has an arrow before it
-END = re.compile(r"([^\s*<>]+@\S+?)(?: (?:cannot be resolved|is undeliverable)\b.*)?")
-ARROW = " -> "
+# where mail for an address ends, in what Exim says of its routing: there, or there if it can be delivered
+END = re.compile(r"([^\s*<>]+@\S+?)(?: (?:cannot be resolved|is undeliverable)\b.*| +\[duplicate, .*)?")
+ROUTED = (0, 1, 2)  # how Exim ends that has said it: all can be delivered, some cannot now, some never
+# how Exim notes that an end has got it that has the name of an alias on the way there: with a number, or its transport
+NAMESAKE = re.compile(r"\\\d+\\(?P<numbered>.+)|(?P<delivered>.+@[^@/]+)/[^@/]+")
 DELETED = b"*"  # the kind of a header line that is no more
 
 
@@ -113,31 +114,38 @@ def read(host: Host, entry: Entry) -> Queued | None:
 def _left(host: Host, recipients: Sequence[str], done: Sequence[str]) -> tuple[str, ...]:
     """Those who have not got it. Of an alias some may have: then the others stand in its place. It counts as done
     itself when all of them have."""
-    got = {re.sub(r"^\\\d+\\", "", name).lower() for name in done}
+    got = {name.lower() for name in done}
+    namesakes = {found["numbered"] or found["delivered"] for found in map(NAMESAKE.fullmatch, got) if found}
     expanded = bool(got - {recipient.lower() for recipient in recipients})
     left: list[str] = []
     for recipient in recipients:
         if recipient.lower() not in got:
             ends = _ends(host, recipient) if expanded else [recipient]
-            some = [end for end in ends if end.lower() not in got]
-            if not some:
-                raise UnreadableError(f"somebody behind {recipient} has not got it, and Exim does not say who")
-            left += some if len(some) < len(ends) else [recipient]
+            some = [end for end in ends if end.lower() not in got | namesakes]
+            part = len(some) < len(ends)
+            if not some or (part and recipient.lower() in map(str.lower, some)):
+                raise UnreadableError(f"somebody behind {recipient} has not got it, and cannot be addressed alone")
+            left += some if part else [recipient]
     return tuple(dict.fromkeys(left))
 
 
 def _ends(host: Host, recipient: str) -> list[str]:
-    """Where mail for an address ends, as Exim says; also where it cannot be delivered at present."""
-    lines = host.run(["exim4", "-bt", recipient]).out.splitlines()
-    if any(ARROW in line for line in lines):
-        raise UnreadableError(f"{recipient} leads to a program or a file, to which no mail can be addressed")
-    return [found.group(1) for found in map(END.fullmatch, lines) if found]
+    """Where mail for an address ends, as Exim says; also where it cannot be delivered at present. A program or a file
+    is no such place. What begins with a space says more of the line before."""
+    said = host.run(["exim4", "-bt", "--", recipient])
+    lines = [line for line in said.out.split("\n") if line and not line[0].isspace()]
+    ends = [found.group(1) for found in map(END.fullmatch, lines) if found]
+    if said.rc not in ROUTED or len(ends) < len(lines):
+        raise UnreadableError(f"not all mail for {recipient} ends at an address, or Exim does not say so")
+    return ends
 
 
 def others(entry: Entry) -> list[str]:
     beside = [_beside(entry, ending) for ending in ("-D", "-J")]
     log = entry.key.rpartition("/input/")[0] + "/msglog"
-    return [*filter(os.path.exists, beside), *glob.glob(f"{log}/{entry.id}"), *glob.glob(f"{log}/?/{entry.id}")]
+    # a queue that is split has directories by the sixth letter
+    logs = [f"{log}/{entry.id}", f"{log}/{entry.id[5]}/{entry.id}"]
+    return [path for path in beside + logs if os.path.exists(path)]
 
 
 def _beside(entry: Entry, ending: str) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import stat
@@ -24,7 +23,10 @@ BOUNCED = "bounce"
 END, POINTER, MESSAGE, MESSAGE_END = "E", "p", "M", "X"
 SENDER, RECIPIENT, REDIRECT, LINE, PART = "S", "R", ">", "N", "L"
 DEPTH = 4  # of directories in directories, for which Postfix has one by itself
-ATOM = r'[^\s"(),.:;<>@\[\\\]]+'
+# a long id has the microseconds in these digits, before the last z; a short one begins with them, in hexadecimal
+DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+LONG = re.compile(rf".{{6,}}([{DIGITS}]{{4}})z[^z]*")
+ATOM = r'[^\s\x00-\x1f\x7f"(),.:;<>@\[\\\]]+'
 DOT_STRING = re.compile(rf"{ATOM}(\.{ATOM})*")
 
 
@@ -62,10 +64,10 @@ def _record(raw: bytes, at: int) -> tuple[str, bytes, int]:
 def address(raw: bytes) -> str:
     """An address as SMTP has it: Postfix keeps local parts without their quotes (RFC 5321 section 4.1.2)."""
     found = text(raw)
-    local, at, domain = found.rpartition("@")
-    if not at or DOT_STRING.fullmatch(local):
+    local = found[: found.rfind("@")] if "@" in found else found
+    if not found or DOT_STRING.fullmatch(local):
         return found
-    return '"{}"@{}'.format(re.sub(r'(["\\])', r"\\\1", local), domain)
+    return '"{}"'.format(re.sub(r'(["\\])', r"\\\1", local)) + found[len(local) :]
 
 
 def parse(raw: bytes) -> tuple[str, list[str], bytes]:
@@ -97,8 +99,7 @@ def read(_host: Host, entry: Entry) -> Queued | None:
         # of these the sender is still to be told: they will fail once more, and then that is done
         recipients += map(address, re.findall(rb"^recipient=(.+)$", read_bytes(path), re.MULTILINE))
     if os.path.basename(os.path.dirname(entry.key)) == MAILDROP:
-        end = content.find(b"\n\n") + 1
-        content = without_blind(content[:end]) + content[end:]
+        content = without_blind(content)
     unique = tuple(dict.fromkeys(recipients))
     return Queued(SPOOL.mta, entry.id, sender, unique, content) if unique else None
 
@@ -108,10 +109,22 @@ def others(entry: Entry) -> list[str]:
 
 
 def _logs(entry: Entry, *names: str) -> list[str]:
-    """What Postfix has noted of the recipients of a message."""
+    """What Postfix has noted of the recipients of a message. No directory is listed for it, however full it is."""
     top = entry.key[: max(entry.key.rfind(f"/{folder}/") for folder in FOLDERS)]
-    places = [f"{top}/{name}/{'?/' * depth}{entry.id}" for name in names for depth in range(DEPTH)]
-    return [path for place in places for path in glob.glob(place)]
+    letters = directories(entry.id)
+    places = ["/".join([top, name, *letters[:depth], entry.id]) for name in names for depth in range(DEPTH)]
+    return [path for path in places if os.path.exists(path)]
+
+
+def directories(name: str) -> str:
+    """The letters of the directories in which Postfix has the files of a message, from the outermost."""
+    found = LONG.fullmatch(name)
+    if not found:
+        return name
+    number = 0
+    for digit in found.group(1):
+        number = number * len(DIGITS) + DIGITS.index(digit)
+    return f"{number:05X}"
 
 
 SPOOL = Spool(

@@ -36,10 +36,10 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
         elif kind == b"H":
             flags, _mark, field = rest[1:].partition(b"?")
             if not flags or set(flags) & set(FLAGS):
-                header.append(field + b"\n")
+                header.append(without_blind(field + b"\n"))
     if sender is None:
         raise UnreadableError("the file names no sender")
-    return sender, recipients, without_blind(b"".join(header))
+    return sender, recipients, b"".join(header)
 
 
 def bare(address: str) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from ..mta.evidence import Host
 
-BLIND = re.compile(rb"^(?:resent-)?bcc:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
+HEADER = re.compile(rb"(?:[^\s:]+[ \t]*:.*\n(?:[ \t].*\n)*)*")
+BLIND = re.compile(rb"^(?:resent-)?bcc[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
 TAKEN = "taken."  # before the name of what an MTA is not to find any more
 
 
@@ -106,6 +107,6 @@ def text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def without_blind(header: bytes) -> bytes:
-    """A header without those recipients whom nobody else is to know of."""
-    return BLIND.sub(b"", header)
+def without_blind(message: bytes) -> bytes:
+    """A message, or its header alone, without the fields that name whom nobody else is to know of."""
+    return HEADER.sub(lambda header: BLIND.sub(b"", header[0]), message, count=1)

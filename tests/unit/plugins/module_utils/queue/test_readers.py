@@ -64,6 +64,8 @@ def test_a_redirected_message_of_postfix_goes_where_it_was_redirected():
     [
         ("a.b+c@d.example", "a.b+c@d.example"),
         ("alice", "alice"),
+        ("john doe", '"john doe"'),
+        ("\x01@d.example", '"\x01"@d.example'),
         ("john doe@d.example", '"john doe"@d.example'),
         ('a"b\\c@d.example', '"a\\"b\\\\c"@d.example'),
         (".a@d.example", '".a"@d.example'),
@@ -74,14 +76,22 @@ def test_an_address_that_postfix_keeps_without_quotes_gets_them_back(kept, sent)
     assert postfix.parse(postfix_file(kept, [kept], [], [b"A: 1"]))[:2] == (sent, [sent])
 
 
-@pytest.mark.parametrize(("folder", "left"), [("maildrop", b""), ("deferred", b"Bcc: x@y\n z@y\n")])
-def test_blind_recipients_of_what_a_local_program_has_sent_stay_blind(tmp_path, folder, left):
+@pytest.mark.parametrize(
+    ("folder", "written", "kept"),
+    [
+        ("deferred", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n"),
+        ("maildrop", b"A: 1\nBcc: x@y\n z@y\nB: 2\n\nBcc: body\n", b"A: 1\nB: 2\n\nBcc: body\n"),
+        ("maildrop", b"resent-bcc : x@y\nA: bcc: 1\n bcc: 2\n", b"A: bcc: 1\n bcc: 2\n"),
+        ("maildrop", b"A: 1\nno header\nBcc: body\n\n", b"A: 1\nno header\nBcc: body\n\n"),
+        ("maildrop", b"\nBcc: body\n", b"\nBcc: body\n"),
+    ],
+)
+def test_blind_recipients_of_what_a_local_program_has_sent_stay_blind(tmp_path, folder, written, kept):
     path = tmp_path / folder / "4bAAAAzzzz"
     path.parent.mkdir()
-    path.write_bytes(postfix_file("", ["a@b.example"], [], [b"A: 1", b"Bcc: x@y", b" z@y", b"B: 2", b"", b"Bcc: body"]))
+    path.write_bytes(postfix_file("", ["a@b.example"], [], written[:-1].split(b"\n")))
     path.chmod(0o700)
-    content = postfix.read(None, Entry("4bAAAAzzzz", str(path))).content
-    assert content == b"A: 1\n" + left + b"B: 2\n\nBcc: body\n"
+    assert postfix.read(None, Entry("4bAAAAzzzz", str(path))).content == kept
 
 
 @pytest.mark.parametrize(
@@ -121,6 +131,29 @@ def test_a_bounce_that_postfix_still_owes_is_not_lost(tmp_path):
     assert postfix.others(entry) == [str(log)]
 
 
+def unlistable(_folder):
+    raise AssertionError("a directory is listed for one message")
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("4A3F21C0B5", ["", "4", "4/A", "4/A/3"]),
+        ("3Pt2mN2VXxznjll", ["", "5", "5/6", "5/6/3"]),
+        ("3Pt2mN0001zzb", ["", "0", "0/0"]),
+    ],
+)
+def test_what_postfix_notes_of_a_message_is_found_without_a_look_at_that_of_others(
+    tmp_path, monkeypatch, name, folders
+):
+    logs = [tmp_path / "defer" / folder / name for folder in folders]
+    for log in logs:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+    monkeypatch.setattr("os.scandir", unlistable)
+    assert postfix.others(Entry(name, str(tmp_path / "active" / name))) == list(map(str, logs))
+
+
 EXIM = """1xVUwJ-000000000JW-1Hrz-H
 Debian-exim 100 102
 <{sender}>
@@ -147,11 +180,13 @@ EXIM_HEADER = [
 class Host:
     """A host on which an alias leads to two addresses, of the second of which Exim says ``how``."""
 
-    def __init__(self, how="far@c.example\n    <-- all@b.example"):
-        self.how = how
+    def __init__(self, how="far@c.example\n    <-- all@b.example", rc=0):
+        self.how, self.rc = how, rc
 
     def run(self, argv):
-        return Completed(tuple(argv), 0, f"alice@b.example\n    <-- all@b.example\n  router = account\n{self.how}", "")
+        assert argv[:-1] == ["exim4", "-bt", "--"]
+        out = f"alice@b.example\n    <-- all@b.example\n  router = account\n{self.how}"
+        return Completed(tuple(argv), self.rc, out, "")
 
 
 def exim_message(folder, body=b"body\n", journal="", **given):
@@ -184,22 +219,55 @@ def test_a_message_of_exim_is_read_to_the_byte(tmp_path_factory, body):
         ),
         ({"recipients": "all@b.example", "tree": "NN alice@b.example"}, ("far@c.example",)),
         ({"recipients": "all@b.example"}, ("all@b.example",)),
+        ({"recipients": "alice@b.example", "tree": "NN alice@b.example/maildir_home"}, ("far@c.example",)),
+        ({"recipients": "alice@b.example", "tree": "NN \\0\\alice@b.example"}, ("far@c.example",)),
+        ({"recipients": "alice@b.example", "journal": "alice@b.example/maildir_home\n"}, ("far@c.example",)),
     ],
 )
 def test_of_those_who_have_got_it_from_exim_nobody_gets_it_again(tmp_path, given, left):
     assert exim.read(Host(), exim_message(tmp_path, **given)).recipients == (left or ("e@f.example",))
 
 
-@pytest.mark.parametrize("how", ["cannot be resolved at this time: host lookup did not complete", "is undeliverable"])
-def test_who_cannot_be_reached_by_exim_at_present_has_not_got_it(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "rc"),
+    [
+        ("far@c.example cannot be resolved at this time: host lookup did not complete\n    <-- all@b.example", 1),
+        ("far@c.example is undeliverable", 2),
+        ("far@c.example\nalice@b.example   [duplicate, would not be delivered]\n    <-- x@b.example", 0),
+    ],
+)
+def test_who_cannot_be_reached_by_exim_at_present_has_not_got_it(tmp_path, how, rc):
     entry = exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example")
-    assert exim.read(Host(f"far@c.example {how}"), entry).recipients == ("far@c.example",)
+    assert exim.read(Host(how, rc), entry).recipients == ("far@c.example",)
 
 
-@pytest.mark.parametrize("how", ["", "all@b.example -> |/bin/x"])
-def test_where_exim_does_not_say_who_has_not_got_it_the_message_is_unreadable(tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "rc"),
+    [
+        ("", 0),
+        ("all@b.example -> |/bin/x", 0),
+        ("far@c.example\nall@b.example -> |/bin/x", 0),
+        ('far@c.example\n"a b"@b.example', 0),
+        ("far@c.example\nmail to x@b.example is discarded", 0),
+        ("all@b.example\n    <-- all@b.example", 0),
+        ("far@c.example", 124),
+        ("far@c.example", -11),
+    ],
+)
+def test_where_exim_does_not_say_who_has_not_got_it_the_message_is_unreadable(tmp_path, how, rc):
     with pytest.raises(UnreadableError, match=r"all@b\.example"):
-        exim.read(Host(how), exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example"))
+        exim.read(Host(how, rc), exim_message(tmp_path, recipients="all@b.example", tree="NN alice@b.example"))
+
+
+@pytest.mark.parametrize("log", ["msglog", "msglog/J"])
+def test_the_log_of_a_message_of_exim_is_found_without_a_look_at_those_of_others(tmp_path, monkeypatch, log):
+    folder, logs = tmp_path / "input", tmp_path / log
+    folder.mkdir()
+    logs.mkdir(parents=True)
+    entry = exim_message(folder)
+    (logs / entry.id).write_text("")
+    monkeypatch.setattr("os.scandir", unlistable)
+    assert exim.others(entry) == [str(folder / f"{entry.id}-D"), str(logs / entry.id)]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +355,9 @@ H??Received: from x
 \tby y
 H?D?Date: today
 H?x?Full-Name: z
+H??Bcc: secret@c.example,
+\tmore@c.example
+H??RESENT-BCC: secret@c.example
 H??Subject: \xff
 .
 """
