@@ -4,8 +4,8 @@
 """Messages that belong to no MTA for now: one file each.
 
 A file is named by the MTA that had the message and its id there. It begins with one line of JSON: ``mta``, ``id``,
-``sender`` (empty for the null sender) and ``recipients`` who have not got it; the message follows, to the byte, with
-its lines ended by LF.
+``sender`` (empty for the null sender), ``recipients`` who had not got it there, and ``got``, which has a sign for each
+of these, ``+`` for who has got it since; the message follows, to the byte, with its lines ended by LF.
 
 A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. What is taken and has
 its file here is saved, for that comes by a rename: all that is left to do is to remove the rest of it from the queue.
@@ -27,8 +27,13 @@ from ..transaction.plan import Image
 from .spool import Queued, UnreadableError, read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..mta.evidence import Host
     from .spool import Entry, Spool
+
+NOT_YET, GOT = "-", "+"
+END = b'"}\n'  # what comes after the signs in the first line of a file
 
 
 class Saved:
@@ -123,6 +128,17 @@ class Saved:
         image = Image(dump(queued), os.geteuid(), os.getegid(), 0o600)
         disk.write_image(self._path(queued.mta, queued.id), image)
 
+    def note(self, path: str, got: Collection[str]) -> None:
+        """Note in a file who has got the message; in its place, sign for sign, for which a full disk has room."""
+        with open(path, "r+b") as file:
+            line = file.readline()
+            head = json.loads(line)
+            signs = [GOT if to in got else sign for to, sign in zip(head["recipients"], head["got"])]
+            file.seek(len(line) - len(signs) - len(END))
+            file.write("".join(signs).encode("ascii"))
+            file.flush()
+            os.fsync(file.fileno())
+
     def remove(self, path: str) -> None:
         if os.path.exists(path):
             os.unlink(path)
@@ -134,13 +150,14 @@ class Saved:
 
 def dump(queued: Queued) -> bytes:
     head = {"mta": queued.mta, "id": queued.id, "sender": queued.sender, "recipients": queued.recipients}
-    return json.dumps(head).encode("ascii") + b"\n" + queued.content
+    return json.dumps({**head, "got": NOT_YET * len(queued.recipients)}).encode("ascii") + b"\n" + queued.content
 
 
 def load(path: str) -> Queued:
     head, _newline, content = read_bytes(path).partition(b"\n")
     found = json.loads(head)
-    return Queued(found["mta"], found["id"], found["sender"], tuple(found["recipients"]), content)
+    left = tuple(to for to, sign in zip(found["recipients"], found["got"]) if sign == NOT_YET)
+    return Queued(found["mta"], found["id"], found["sender"], left, content)
 
 
 def _remove(spool: Spool, entry: Entry) -> None:
