@@ -37,6 +37,7 @@ done
 [ ! -x {before} ] || exec {before} "$@"
 """
 FLUSH = 15.0  # seconds for the old MTA to deliver what waits
+DRAIN = 20.0  # seconds at the most for deliveries that have begun
 STILL = 3.0  # seconds without any change of the queue after which no more of it is expected
 ENDING = 10.0  # seconds for processes to end by themselves, and then to end when told so
 INTERVAL = 0.1
@@ -174,7 +175,10 @@ class Switch:
             seen, left = (seen, left) if found == left else (now, found)
 
     def _stop(self, spool: Spool) -> None:
-        """Stop the services and everything else that works on the queue."""
+        """Stop the services and everything else that works on the queue; no delivery that has begun is cut off and made
+        twice, if it ends soon."""
+        if spool.drain:
+            self._host.run(spool.drain, timeout=DRAIN)
         for unit in spool.units:
             self._host.run(["systemctl", "stop", unit], timeout=60)
         for told in (0, signal.SIGTERM, signal.SIGKILL):

@@ -65,9 +65,8 @@ def system():
 def switch(system, tmp_path, monkeypatch):
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
-        spool = Spool(
-            name, (str(tmp_path / name),), "(q[0-9]+)", read, lambda _entry: [], ("flush",), (name,), ("/no",)
-        )
+        folders, drain = (str(tmp_path / name),), ("drain", name)
+        spool = Spool(name, folders, "(q[0-9]+)", read, lambda _entry: [], ("flush",), (name,), ("/no",), drain)
         monkeypatch.setitem(module.SPOOLS, name, spool)
     for name, value in {"POLICY": str(tmp_path / "policy"), "STILL": 0.0}.items():
         monkeypatch.setattr(module, name, value)
@@ -116,6 +115,14 @@ def test_back_brings_the_packages_back_and_saves_what_the_new_one_took(switch, s
     assert system.there == {"old": "1"}
     assert (queued(tmp_path / "new"), queued(tmp_path / "state" / "queue")) == ([], ["new.q7", "old.q1"])
     assert not (tmp_path / "policy").exists()
+
+
+def test_deliveries_that_have_begun_may_end_before_a_stop(switch, system):
+    switch.away()
+    switch.back()
+    stops = [number for number, argv in enumerate(system.ran) if argv[:2] == ["systemctl", "stop"]]
+    assert stops
+    assert [system.ran[number - 1] for number in stops] == [["drain", system.ran[number][2]] for number in stops]
 
 
 def test_what_is_submitted_until_the_old_program_is_gone_is_saved_too(switch, system, tmp_path):
