@@ -37,11 +37,12 @@ END = b'"}\n'  # what comes after the signs in the first line of a file
 
 
 class Saved:
-    """The directory of the saved messages."""
+    """The directory of the saved messages; archives of what cannot be read lie beside it, by the change of the MTA."""
 
-    def __init__(self, host: Host, folder: str) -> None:
+    def __init__(self, host: Host, folder: str, change: str = "") -> None:
         self._host, self._folder = host, folder
-        self._unread = folder + ".unread"
+        self._archives = folder + ".unread"
+        self._unread = os.path.join(self._archives, change)
 
     def save(self, spool: Spool) -> dict[str, str]:
         """Move a queue, on which nothing works, here; what cannot be read is kept as it is, in an archive: path to
@@ -74,7 +75,9 @@ class Saved:
     def _archive(self, spool: Spool, entry: Entry) -> str:
         """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
         os.makedirs(self._unread, mode=0o700, exist_ok=True)
-        path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
+        path = os.path.join(self._unread, _archive_name(spool, entry))
+        if os.path.exists(path):
+            return path  # it is whole, which after a removal of the package the message may not be
         partial = path + ".partial"
         try:
             self._tar("--create", partial, entry.key, *spool.others(entry))
@@ -106,10 +109,17 @@ class Saved:
                 entry.give_back()
 
     def give_back_unread(self, spool: Spool) -> None:
-        """Bring back to its MTA what only that can read, and has not any more."""
+        """Bring back to its MTA what this change has kept of its mail, and it has not any more."""
         for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
             with suppress(OSError):
                 self._tar("--extract", path, "--same-owner", "--skip-old-files")
+                os.unlink(path)
+
+    def retire(self, spool: Spool) -> None:
+        """Forget the archives of what is in the queue still of an MTA that is to serve again."""
+        there = {_archive_name(spool, entry) for entry in spool.entries()}
+        for path in self.archives():
+            if os.path.basename(path) in there:
                 os.unlink(path)
 
     def paths(self) -> list[str]:
@@ -121,7 +131,7 @@ class Saved:
 
     def archives(self) -> dict[str, str]:
         """What could not be read, by file, and which MTA can read it."""
-        paths = sorted(glob.glob(os.path.join(self._unread, "*.tar")))
+        paths = sorted(glob.glob(os.path.join(self._archives, "**", "*.tar"), recursive=True))
         return {path: os.path.basename(path).partition(".")[0] for path in paths}
 
     def write(self, queued: Queued) -> None:
@@ -146,6 +156,10 @@ class Saved:
 
     def _path(self, mta: str, name: str) -> str:
         return os.path.join(self._folder, f"{mta}.{name}")
+
+
+def _archive_name(spool: Spool, entry: Entry) -> str:
+    return f"{spool.mta}.{entry.id}.tar"
 
 
 def dump(queued: Queued) -> bytes:

@@ -51,15 +51,18 @@ class Switch:
         self._host = host
         self.data = dict(data)
         self._packages = Packages(host, os.path.join(state_dir, "packages"))
-        self._saved = Saved(host, os.path.join(state_dir, "queue"))
+        self._saved = Saved(host, os.path.join(state_dir, "queue"), self.data.get("transaction", ""))
         self._policy_before = os.path.join(state_dir, "policy-rc.d")
 
     @classmethod
-    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str]) -> Switch:
+    def planned(
+        cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str], transaction: str
+    ) -> Switch:
         """What is to be done, found out without a change; UserError where it cannot be. ``replaces`` is the option of
         config_transaction; ``aliases`` are the table of aliases and what may be compiled from it."""
         packages = Packages(host, os.path.join(state_dir, "packages")).plan(replaces["packages"])
         data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "aliases": list(aliases)}
+        data["transaction"] = transaction
         return cls(host, state_dir, data)
 
     @property
@@ -102,6 +105,7 @@ class Switch:
             self._stop(spool)
         # what the programs of this host have submitted since, for as long as the old MTA's sendmail(1) was there
         unread.update(self._saved.save(self._old))
+        self._saved.retire(self._new)
         self._allow_start()
         return unread
 

@@ -174,6 +174,17 @@ def test_mail_of_the_new_one_that_cannot_be_read_is_named_on_the_way_back(switch
     assert list(switch.back().values()) == ["what is this"]
 
 
+@pytest.mark.parametrize(("there", "kept"), [(True, []), (False, ["new.q7.tar"])])
+def test_an_mta_that_serves_again_has_what_only_it_can_read_in_its_queue_alone(switch, tmp_path, there, kept):
+    before = tmp_path / "state" / "queue.unread" / "1-before"
+    before.mkdir(parents=True)
+    (before / "new.q7.tar").touch()
+    if there:
+        (tmp_path / "new" / "q7").write_text("?")
+    switch.away()
+    assert (queued(before), queued(tmp_path / "new")) == (kept, ["q7"] if there else [])
+
+
 def test_back_before_anything_was_done_changes_nothing(switch, system, tmp_path):
     switch.back()
     assert (system.there, queued(tmp_path / "old")) == ({"old": "1"}, ["q1"])
