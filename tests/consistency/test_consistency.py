@@ -109,6 +109,13 @@ def test_every_mta_has_a_reader_of_its_queue_and_can_be_replaced():
     assert sorted(SPOOLS) == sorted(KNOWN) == suboptions["mta"]["choices"] == suboptions["by"]["choices"]
 
 
+@pytest.mark.parametrize("spool", [spool for spool in SPOOLS.values() if spool.drain], ids=lambda spool: spool.mta)
+def test_what_comes_before_a_stop_comes_before_a_restart_too(spool):
+    (backend,) = (load(path) for path in BACKENDS if path.stem == spool.mta)
+    restart = backend["mta_backend_transaction"]["service"]["restart"]
+    assert (*restart[:2], restart[2][: len(spool.drain[2])]) == spool.drain
+
+
 def test_the_backends_share_one_schema():
     schemas = {path.stem: set(load(path)) for path in BACKENDS}
     transactions = {path.stem: set(load(path)["mta_backend_transaction"]) for path in BACKENDS}

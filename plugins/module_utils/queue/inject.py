@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..smtp.reply import Answer, NoReply
@@ -99,17 +98,25 @@ def inject(saved: Saved, address: str, port: int, seconds: float) -> dict[str, s
         if time.monotonic() > until:
             kept[path] = f"there was no time for it within {seconds:g} s"
             continue
+        why = _hand_over(saved, path, injector)
+        if why:
+            kept[path] = why
+    injector.close()
+    return kept
+
+
+def _hand_over(saved: Saved, path: str, injector: Injector) -> str:
+    """Hand over one message; an empty string, or why it stays."""
+    try:
         queued = load(path)
         refused = injector.send(queued)
         if not refused:
             saved.remove(path)
-            continue
-        left = tuple(to for to in queued.recipients if to in refused)
-        if left != queued.recipients:
-            saved.write(replace(queued, recipients=left))
-        kept[path] = "; ".join(f"{to}: {why}" for to, why in refused.items())
-    injector.close()
-    return kept
+        elif len(refused) < len(queued.recipients):
+            saved.note(path, set(queued.recipients) - set(refused))
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "; ".join(f"{to}: {why}" for to, why in refused.items())
 
 
 def _commands(connection: Connection, queued: Queued, recipients: Sequence[str]) -> list[str]:

@@ -65,6 +65,11 @@ def others(_entry: Entry) -> list[str]:
     return []
 
 
+DRAIN = """\
+smtpctl pause mda; smtpctl pause mta
+timeout 10 sh -c 'while smtpctl show stats | grep --quiet inflight=[1-9]; do sleep 0.1; done'
+"""
+
 SPOOL = Spool(
     mta="opensmtpd",
     folders=("/var/spool/smtpd/queue", "/var/spool/smtpd/offline"),
@@ -74,4 +79,5 @@ SPOOL = Spool(
     flush=("smtpctl", "schedule", "all"),
     units=("opensmtpd",),
     programs=("/usr/sbin/smtpd", "/usr/sbin/smtpctl"),
+    drain=("sh", "-c", DRAIN),
 )

@@ -127,6 +127,14 @@ def directories(name: str) -> str:
     return f"{number:05X}"
 
 
+DRAIN = """\
+set -- $(cat /var/spool/postfix/pid/master.pid 2>/dev/null)
+for pid in $(cat /proc/$1/task/$1/children 2>/dev/null); do
+  ! grep --quiet --line-regexp qmgr /proc/$pid/comm || kill -STOP $pid
+done
+timeout 2 find /var/spool/postfix/active -type f -exec sh -c 'exec 9<"$1" && flock 9' sh {} ';' 2>/dev/null
+"""
+
 SPOOL = Spool(
     mta="postfix",
     folders=tuple(f"/var/spool/postfix/{folder}" for folder in FOLDERS),
@@ -136,4 +144,5 @@ SPOOL = Spool(
     flush=("postqueue", "-f"),
     units=("postfix",),
     programs=("/usr/lib/postfix/", "/usr/sbin/postdrop"),
+    drain=("sh", "-c", DRAIN),
 )

@@ -4,8 +4,8 @@
 """Messages that belong to no MTA for now: one file each.
 
 A file is named by the MTA that had the message and its id there. It begins with one line of JSON: ``mta``, ``id``,
-``sender`` (empty for the null sender) and ``recipients`` who have not got it; the message follows, to the byte, with
-its lines ended by LF.
+``sender`` (empty for the null sender), ``recipients`` who had not got it there, and ``got``, which has a sign for each
+of these, ``+`` for who has got it since; the message follows, to the byte, with its lines ended by LF.
 
 A message is in its queue, or taken out of it by a rename beside it, or saved and gone from there. What is taken and has
 its file here is saved, for that comes by a rename: all that is left to do is to remove the rest of it from the queue.
@@ -27,16 +27,22 @@ from ..transaction.plan import Image
 from .spool import Queued, UnreadableError, read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..mta.evidence import Host
     from .spool import Entry, Spool
 
+NOT_YET, GOT = "-", "+"
+END = b'"}\n'  # what comes after the signs in the first line of a file
+
 
 class Saved:
-    """The directory of the saved messages."""
+    """The directory of the saved messages; archives of what cannot be read lie beside it, by the change of the MTA."""
 
-    def __init__(self, host: Host, folder: str) -> None:
+    def __init__(self, host: Host, folder: str, change: str = "") -> None:
         self._host, self._folder = host, folder
-        self._unread = folder + ".unread"
+        self._archives = folder + ".unread"
+        self._unread = os.path.join(self._archives, change)
 
     def save(self, spool: Spool) -> dict[str, str]:
         """Move a queue, on which nothing works, here; what cannot be read is kept as it is, in an archive: path to
@@ -69,7 +75,9 @@ class Saved:
     def _archive(self, spool: Spool, entry: Entry) -> str:
         """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
         os.makedirs(self._unread, mode=0o700, exist_ok=True)
-        path = os.path.join(self._unread, f"{spool.mta}.{entry.id}.tar")
+        path = os.path.join(self._unread, _archive_name(spool, entry))
+        if os.path.exists(path):
+            return path  # it is whole, which after a removal of the package the message may not be
         partial = path + ".partial"
         try:
             self._tar("--create", partial, entry.key, *spool.others(entry))
@@ -101,10 +109,17 @@ class Saved:
                 entry.give_back()
 
     def give_back_unread(self, spool: Spool) -> None:
-        """Bring back to its MTA what only that can read, and has not any more."""
+        """Bring back to its MTA what this change has kept of its mail, and it has not any more."""
         for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
             with suppress(OSError):
                 self._tar("--extract", path, "--same-owner", "--skip-old-files")
+                os.unlink(path)
+
+    def retire(self, spool: Spool) -> None:
+        """Forget the archives of what is in the queue still of an MTA that is to serve again."""
+        there = {_archive_name(spool, entry) for entry in spool.entries()}
+        for path in self.archives():
+            if os.path.basename(path) in there:
                 os.unlink(path)
 
     def paths(self) -> list[str]:
@@ -116,12 +131,23 @@ class Saved:
 
     def archives(self) -> dict[str, str]:
         """What could not be read, by file, and which MTA can read it."""
-        paths = sorted(glob.glob(os.path.join(self._unread, "*.tar")))
+        paths = sorted(glob.glob(os.path.join(self._archives, "**", "*.tar"), recursive=True))
         return {path: os.path.basename(path).partition(".")[0] for path in paths}
 
     def write(self, queued: Queued) -> None:
         image = Image(dump(queued), os.geteuid(), os.getegid(), 0o600)
         disk.write_image(self._path(queued.mta, queued.id), image)
+
+    def note(self, path: str, got: Collection[str]) -> None:
+        """Note in a file who has got the message; in its place, sign for sign, for which a full disk has room."""
+        with open(path, "r+b") as file:
+            line = file.readline()
+            head = json.loads(line)
+            signs = [GOT if to in got else sign for to, sign in zip(head["recipients"], head["got"])]
+            file.seek(len(line) - len(signs) - len(END))
+            file.write("".join(signs).encode("ascii"))
+            file.flush()
+            os.fsync(file.fileno())
 
     def remove(self, path: str) -> None:
         if os.path.exists(path):
@@ -132,15 +158,20 @@ class Saved:
         return os.path.join(self._folder, f"{mta}.{name}")
 
 
+def _archive_name(spool: Spool, entry: Entry) -> str:
+    return f"{spool.mta}.{entry.id}.tar"
+
+
 def dump(queued: Queued) -> bytes:
     head = {"mta": queued.mta, "id": queued.id, "sender": queued.sender, "recipients": queued.recipients}
-    return json.dumps(head).encode("ascii") + b"\n" + queued.content
+    return json.dumps({**head, "got": NOT_YET * len(queued.recipients)}).encode("ascii") + b"\n" + queued.content
 
 
 def load(path: str) -> Queued:
     head, _newline, content = read_bytes(path).partition(b"\n")
     found = json.loads(head)
-    return Queued(found["mta"], found["id"], found["sender"], tuple(found["recipients"]), content)
+    left = tuple(to for to, sign in zip(found["recipients"], found["got"]) if sign == NOT_YET)
+    return Queued(found["mta"], found["id"], found["sender"], left, content)
 
 
 def _remove(spool: Spool, entry: Entry) -> None:

@@ -75,7 +75,8 @@ class Spool:
 
     ``read`` makes a message of an entry: none where the MTA never took it, or everybody has got it. ``others`` are the
     files beside the key. ``flush`` has the queue tried at once; ``units`` are the services and ``programs`` the
-    beginnings of the paths of the programs that work on it.
+    beginnings of the paths of the programs that work on it. ``drain``, where a stop of the service interrupts
+    deliveries, lets those end that have begun, and none begin: the beginning of the backend's restart.
     """
 
     mta: str
@@ -86,6 +87,7 @@ class Spool:
     flush: tuple[str, ...]
     units: tuple[str, ...]
     programs: tuple[str, ...]
+    drain: tuple[str, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """All messages, whether they are taken or not."""

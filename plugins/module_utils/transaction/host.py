@@ -190,7 +190,7 @@ class Transaction:
         """Put another MTA in the place of the one that serves. It can check its files when it is there, not before;
         until it answers nothing but this process stands between the host and the way back."""
         alias_files = self._alias_files() if self._params["aliases"] else []
-        switch = Switch.planned(self._host, self._store.folder, replaces, alias_files)
+        switch = Switch.planned(self._host, self._store.folder, replaces, alias_files, self._id)
         switch.fetch()
         images = {os.path.realpath(path): disk.read_image(path) for path in [*self._paths(), *alias_files]}
         serving = Service(self._host, switch.service, self._params["answers"], self._params["timeout"])

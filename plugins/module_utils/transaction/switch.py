@@ -38,6 +38,7 @@ done
 [ ! -x {before} ] || exec {before} "$@"
 """
 FLUSH = 15.0  # seconds for the old MTA to deliver what waits
+DRAIN = 20.0  # seconds at the most for deliveries that have begun
 STILL = 3.0  # seconds without any change of the queue after which no more of it is expected
 ENDING = 10.0  # seconds for processes to end by themselves, and then to end when told so
 INTERVAL = 0.1
@@ -57,15 +58,18 @@ class Switch:
         self._host = host
         self.data = dict(data)
         self._packages = Packages(host, os.path.join(state_dir, "packages"))
-        self._saved = Saved(host, os.path.join(state_dir, "queue"))
+        self._saved = Saved(host, os.path.join(state_dir, "queue"), self.data.get("transaction", ""))
         self._policy_before = os.path.join(state_dir, "policy-rc.d")
 
     @classmethod
-    def planned(cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str]) -> Switch:
+    def planned(
+        cls, host: Host, state_dir: str, replaces: Mapping[str, Any], aliases: Sequence[str], transaction: str
+    ) -> Switch:
         """What is to be done, found out without a change; UserError where it cannot be. ``replaces`` is the option of
         config_transaction; ``aliases`` are the table of aliases and what may be compiled from it."""
         packages = Packages(host, os.path.join(state_dir, "packages")).plan(replaces["packages"])
         data = {"old": replaces["mta"], "new": replaces["by"], "packages": packages.dump(), "aliases": list(aliases)}
+        data["transaction"] = transaction
         return cls(host, state_dir, data)
 
     @property
@@ -108,6 +112,7 @@ class Switch:
             self._stop(spool)
         # what the programs of this host have submitted since, for as long as the old MTA's sendmail(1) was there
         unread.update(self._saved.save(self._old))
+        self._saved.retire(self._new)
         self._allow_start()
         return unread
 
@@ -184,7 +189,10 @@ class Switch:
             seen, left = (seen, left) if found == left else (now, found)
 
     def _stop(self, spool: Spool) -> None:
-        """Stop the services and everything else that works on the queue."""
+        """Stop the services and everything else that works on the queue; no delivery that has begun is cut off and made
+        twice, if it ends soon."""
+        if spool.drain:
+            self._host.run(spool.drain, timeout=DRAIN)
         for unit in spool.units:
             self._host.run(["systemctl", "stop", unit], timeout=60)
         for told in (0, signal.SIGTERM, signal.SIGKILL):

@@ -13,6 +13,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.queue import in
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import inject
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files as disk
 from mail_servers import NAME, Mail, Server
 
 A, B = "postmaster@example.org", "postmaster@example.net"
@@ -73,6 +74,31 @@ def test_who_was_refused_stays_and_nobody_else(handed, saved):
         ((A,), b"late\n"),
     ]
     assert [found.rcpt_tos for found in mail.messages if b"late" not in found.content] == [[A], [A]]
+
+
+def test_who_has_got_it_is_noted_on_a_full_disk_too(saved, monkeypatch):
+    def full(*_given):
+        raise OSError(28, "No space left on device")
+
+    everybody = tuple(f"ä{number}@example.org" for number in range(9))
+    saved.write(Queued("simple", "q0", "", everybody, ODD))
+    monkeypatch.setattr(disk, "write_image", full)
+    (path,) = saved.paths()
+    for number in (8, 0, 3):
+        saved.note(path, {everybody[number]})
+    left = tuple(name for number, name in enumerate(everybody) if number not in (8, 0, 3))
+    assert (load(path).recipients, load(path).content) == (left, ODD)
+
+
+def test_a_file_that_fails_stays_and_stops_no_other(handed, monkeypatch):
+    def failing(_saved, _path, _got):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Saved, "note", failing)
+    mail = Refusing()
+    kept = handed(mail, ("", (A, B), b"both\n"), ("", (A,), b"fine\n"))
+    assert list(kept.values()) == ["[Errno 5] Input/output error"]
+    assert [found.content for found in mail.messages] == [b"both\r\n", b"fine\r\n"]
 
 
 def test_what_was_refused_is_handed_over_the_next_time(handed):

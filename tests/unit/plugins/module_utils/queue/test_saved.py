@@ -137,6 +137,26 @@ def test_half_an_archive_replaces_no_message(spool, tmp_path, happens):
     assert sorted(inside(spool) + kept(saved)) == ["?" * 2000, *ALL]
 
 
+def test_a_change_brings_back_what_it_has_kept_itself(spool, tmp_path):
+    """What another one kept may have been delivered since."""
+    first, then = (Saved(Host(), str(tmp_path / "saved"), change) for change in ("1-first", "2-then"))
+    for number, change in ((4, first), (5, then)):
+        (tmp_path / "spool" / f"q{number}").write_bytes(b"? %d" % number)
+        change.save(spool)
+        (tmp_path / "spool" / f"q{number}").unlink()
+    then.give_back_unread(spool)
+    assert (inside(spool), list(first.archives().values())) == (["? 5"], ["simple"])
+
+
+def test_an_archive_that_is_whole_is_not_made_again(spool, saved, tmp_path):
+    for what in (b"? whole", b"?"):
+        (tmp_path / "spool" / "q4").write_bytes(what)
+        saved.save(spool)
+    (tmp_path / "spool" / "q4").unlink()
+    saved.give_back_unread(spool)
+    assert inside(spool) == ["? whole"]
+
+
 def test_what_came_back_is_not_replaced_by_what_was_kept(spool, saved, tmp_path):
     (tmp_path / "spool" / "q4").write_bytes(b"?")
     saved.save(spool)

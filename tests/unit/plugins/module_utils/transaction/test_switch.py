@@ -65,9 +65,8 @@ def system():
 def switch(system, tmp_path, monkeypatch):
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
-        spool = Spool(
-            name, (str(tmp_path / name),), "(q[0-9]+)", read, lambda _entry: [], ("flush",), (name,), ("/no",)
-        )
+        folders, drain = (str(tmp_path / name),), ("drain", name)
+        spool = Spool(name, folders, "(q[0-9]+)", read, lambda _entry: [], ("flush",), (name,), ("/no",), drain)
         monkeypatch.setitem(module.SPOOLS, name, spool)
     for name, value in {"POLICY": str(tmp_path / "policy"), "STILL": 0.0}.items():
         monkeypatch.setattr(module, name, value)
@@ -118,6 +117,14 @@ def test_back_brings_the_packages_back_and_saves_what_the_new_one_took(switch, s
     assert not (tmp_path / "policy").exists()
 
 
+def test_deliveries_that_have_begun_may_end_before_a_stop(switch, system):
+    switch.away()
+    switch.back()
+    stops = [number for number, argv in enumerate(system.ran) if argv[:2] == ["systemctl", "stop"]]
+    assert stops
+    assert [system.ran[number - 1] for number in stops] == [["drain", system.ran[number][2]] for number in stops]
+
+
 def test_what_is_submitted_until_the_old_program_is_gone_is_saved_too(switch, system, tmp_path):
     def submitted(argv):
         if "apt-get" in argv:
@@ -165,6 +172,17 @@ def test_mail_of_the_new_one_that_cannot_be_read_is_named_on_the_way_back(switch
     switch.away()
     (tmp_path / "new" / "q7").write_text("?")
     assert list(switch.back().values()) == ["what is this"]
+
+
+@pytest.mark.parametrize(("there", "kept"), [(True, []), (False, ["new.q7.tar"])])
+def test_an_mta_that_serves_again_has_what_only_it_can_read_in_its_queue_alone(switch, tmp_path, there, kept):
+    before = tmp_path / "state" / "queue.unread" / "1-before"
+    before.mkdir(parents=True)
+    (before / "new.q7.tar").touch()
+    if there:
+        (tmp_path / "new" / "q7").write_text("?")
+    switch.away()
+    assert (queued(before), queued(tmp_path / "new")) == (kept, ["q7"] if there else [])
 
 
 def test_back_before_anything_was_done_changes_nothing(switch, system, tmp_path):
