@@ -19,6 +19,7 @@ import smtplib
 import subprocess
 import sys
 import time
+import traceback
 
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
@@ -30,7 +31,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.sto
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.timer import UNIT
 from steps import Steps
 
-KILLED = 9
+KILLED, FAILED = 9, 1
 ASIDE = "/" + STAGE  # where nothing is in use yet
 HANGING = "/run/hanging"
 TIMEOUT = 600  # seconds in which a change has to be confirmed
@@ -134,12 +135,16 @@ def killed(params, step):
     """The transaction, in a process that is gone at that step; its status."""
     child = os.fork()
     if not child:
+        status = FAILED
         try:
             host = Host()
             Steps(setattr, host, step, lambda *_step: os._exit(KILLED), ASIDE)
             transactions.Transaction(host, params).run(False)
+            status = 0
+        except (OSError, UserError):
+            traceback.print_exc()
         finally:
-            os._exit(0)
+            os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
