@@ -71,9 +71,10 @@ class Trial:
         return [read_image(path) for path in self.paths]
 
     def steps(self):
-        """How many steps a transaction has: one is made to be counted."""
+        """How many steps a transaction has: one is made to be counted, after one that leaves nothing to be healed."""
+        host = Host()
+        transactions.Transaction(host, {**self.params(), "confirm_timeout": 0}).run(False)
         with patched() as replace:
-            host = Host()
             steps = Steps(replace, host, aside=ASIDE)
             transactions.Transaction(host, self.params()).run(False)
         keep(self.work["params"])
