@@ -83,9 +83,9 @@ class Store:
         os.rename(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
         disk.sync_folder(self.folder)
         forget(journal.images)
-        known = sorted({name for name, _state in self._states()})
+        earlier = sorted({name for name, _state in self._states()} - {journal.transaction})
         for name, old in self._states():
-            if name in known[:-KEPT] and name != journal.transaction:
+            if name in earlier[: 1 - KEPT]:
                 os.unlink(self._path(name, old))
 
     def tidy(self) -> None:

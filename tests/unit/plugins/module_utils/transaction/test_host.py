@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pathlib
+import time
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
@@ -286,10 +288,15 @@ def test_the_journal_keeps_the_old_files_and_how_it_ended(transact, tmp_path):
     }
 
 
-def test_only_the_last_journals_are_kept(transact, tmp_path):
+@pytest.mark.parametrize("seconds", [1, 0, -1], ids=["clock goes", "one second", "clock goes back"])
+def test_only_the_last_journals_are_kept(transact, tmp_path, monkeypatch, seconds):
+    clock = itertools.count(time.time(), seconds)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
     for number in range(8):
-        transact(content=f"number = {number}\n")
-    assert len(list((tmp_path / "state" / "transactions").iterdir())) == 5
+        last = transact(content=f"number = {number}\n")["transaction"]
+    kept = [path.name for path in (tmp_path / "state" / "transactions").iterdir()]
+    assert len(kept) == 5
+    assert f"{last}.confirmed.json" in kept
 
 
 def test_two_transactions_at_once_are_refused(transact, tmp_path):
