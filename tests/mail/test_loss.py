@@ -13,6 +13,8 @@ from conftest import wait_until
 from loss import KILL, Loss
 
 LARGE = "\n" + ("x" * 78 + "\n") * 840
+# more than what a mailbox can take although no block is free: the rest of its own last one
+BLOCK = "".join(f"X-Line-{number}: {'x' * 70}\n" for number in range(64))
 # Sends a message over loopback and kills every process of the service as soon as its 250 is there.
 SEND_AND_KILL = (
     KILL
@@ -59,7 +61,7 @@ def test_d2_a_notice_to_postmaster_waits_for_room_too(lab, loss):
         return loss.host.run("sudo grep --recursive --quiet %s %s", word, lab.facts["lab_spool"]).rc == 0
 
     with loss.full(MAILBOXES, free=0):
-        ((token, code, text),) = lab.send([("EHLO", "", "gone@{V}")])
+        ((token, code, text),) = lab.send([("EHLO", "", "gone@{V}")], headers=BLOCK)
         assert code == 250, text
         wait_until(lambda: queued(token) == lab.can("B3") and not queued(lab.body_word(token)))
         loss.sh(lab.facts["lab_flush"] + " || true")
