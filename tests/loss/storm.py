@@ -176,7 +176,8 @@ class Storm:
     def _lines(self, pattern):
         """By host, how many attempts there were of some kind."""
         files = [f"{self.folder}/{name}" for name in self.hosts]
-        found = self.stranger.run("grep --count --fixed-strings %s" + " %s" * len(files), pattern, *files)
+        grep = "grep --with-filename --count --fixed-strings %s" + " %s" * len(files)
+        found = self.stranger.run(grep, pattern, *files)
         return {
             path: int(number) for path, _colon, number in (line.partition(":") for line in found.stdout.splitlines())
         }
