@@ -98,3 +98,17 @@ def test_d4_what_was_accepted_before_a_kill_lands(lab, loss, number):
     loss.deliver()
     # a second copy is what SMTP does where the first one's delivery was not noted
     assert lab.count(lab.name, "bob", token) in (1, 2)
+
+
+def test_d4_a_reader_who_has_a_message_gets_no_second_copy_when_the_next_one_waits_at_a_kill(lab, loss):
+    first, second = lab.facts.get("lab_readers", ["alice", "bob"])
+    loss.sh('touch "/var/mail/$1.lock"', second)
+    ((token, code, text),) = lab.send([("EHLO", "{far}", "sales@{V}")])
+    assert code == 250, text
+    wait_until(lambda: lab.count(lab.name, first, token))
+    wait_until(lambda: loss.host.run("sudo sh -c %s sh %s", lab.facts["lab_noted"], first).rc == 0)
+    assert loss.kill()
+    loss.forget_locks()
+    lab.restart()
+    loss.deliver()
+    assert [lab.count(lab.name, reader, token) for reader in (first, second)] == [1, 1]
