@@ -107,6 +107,7 @@ def test_d4_a_reader_who_has_a_message_gets_no_second_copy_when_the_next_one_wai
     assert code == 250, text
     wait_until(lambda: lab.count(lab.name, first, token))
     wait_until(lambda: loss.host.run("sudo sh -c %s sh %s", lab.facts["lab_noted"], first).rc == 0)
+    assert not lab.count(lab.name, second, token)
     assert loss.kill()
     loss.forget_locks()
     lab.restart()
