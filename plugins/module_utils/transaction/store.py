@@ -83,9 +83,10 @@ class Store:
         os.rename(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
         disk.sync_folder(self.folder)
         forget(journal.images)
-        earlier = sorted({name for name, _state in self._states()} - {journal.transaction})
-        for name, old in self._states():
-            if name in earlier[: 1 - KEPT]:
+        states = self._states()
+        outdated = sorted({name for name, _state in states} - {journal.transaction})[: 1 - KEPT]
+        for name, old in states:
+            if name in outdated:
                 os.unlink(self._path(name, old))
 
     def tidy(self) -> None:
