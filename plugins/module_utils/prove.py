@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import proof
+from ._system.host import Host
 from .mailbox.find import Search
 from .mailbox.unread import unread_days
-from .mta.evidence import Host
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES

@@ -121,7 +121,7 @@ addresses:
           type: str
 """
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run

@@ -301,11 +301,11 @@ diff:
   elements: dict
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 
 MTAS = ["exim", "opensmtpd", "postfix", "sendmail"]
 WORDS = {"type": "list", "elements": "str"}

@@ -101,8 +101,8 @@ rebuilt:
   sample: true
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS, apply
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 

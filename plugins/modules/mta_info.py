@@ -184,7 +184,7 @@ packages_missing:
   elements: str
 """
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 

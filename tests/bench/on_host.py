@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 COUNT, RUNS = 100_000, 5
 
 RESOLVE = """
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 host = Host()

@@ -9,6 +9,7 @@ import ast
 import pathlib
 import re
 import runpy
+from graphlib import TopologicalSorter
 
 import pytest
 import yaml
@@ -40,6 +41,7 @@ PURE = [
     "mta/fate.py",
     "mta/exim_syntax.py",
     "mta/sendmail_syntax.py",
+    "_system/image.py",
     "transaction/plan.py",
     "transaction/journal.py",
 ]
@@ -76,6 +78,27 @@ def test_only_the_runner_ends_a_module():
 
 def test_only_the_transport_opens_sockets():
     assert [path.name for path in UTILS.rglob("*.py") if "socket" in set(imports(path))] == ["transport.py"]
+
+
+def packages():
+    """Each package of module_utils, and the packages and single files that it imports."""
+    found = {}
+    for path in UTILS.rglob("*.py"):
+        where = path.relative_to(UTILS).parts
+        wanted = found.setdefault(where[0] if where[1:] else path.stem, set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                above = [*where[: len(where) - node.level], *(node.module or "").split(".")]
+                wanted |= {above[0]} if above[0] else {name.name for name in node.names}
+    return {name: wanted - {name} for name, wanted in found.items()}
+
+
+def test_no_package_imports_one_above_it():
+    assert list(TopologicalSorter(packages()).static_order())
+
+
+def test_the_look_at_the_system_is_below_all_that_uses_it():
+    assert packages()["_system"] <= {"errors"}
 
 
 @pytest.mark.parametrize("role", ROLES)

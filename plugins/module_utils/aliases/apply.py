@@ -9,16 +9,16 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._system.files import lock, read_image, restore, write_image
+from .._system.image import Image
 from ..errors import UserError
-from ..transaction.files import lock, read_image, restore, write_image
-from ..transaction.plan import Image
 from .compile import Compiler
 from .table import ParseError, Table, Target, cycle, edit, parse, states, target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 NEW_MODE = 0o644
 

@@ -12,7 +12,7 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..mta.evidence import Completed, FileStat, Host
+    from .._system.host import Completed, FileStat, Host
 
 SUFFIXES = (".db", ".lmdb", ".cdb", ".dir", ".pag")
 COMMAND = ("newaliases",)

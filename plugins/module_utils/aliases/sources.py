@@ -17,7 +17,7 @@ from ..verdict import FAIL, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..mta.evidence import Account, Host
+    from .._system.host import Account, Host
 
 READ, WRITE, SEARCH = 4, 2, 1
 

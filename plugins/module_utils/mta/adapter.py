@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
-    from .evidence import Host
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from .exim_syntax import drivers, lookups, named_list, settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
     from .adapter import Opinion
-    from .evidence import Host
 
 OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals")
 

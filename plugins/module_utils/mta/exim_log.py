@@ -12,7 +12,7 @@ from ..proof import HandedOn
 from .fate import worst
 
 if TYPE_CHECKING:
-    from .evidence import Host
+    from .._system.host import Host
 
 ACCEPTED_AS = re.compile(r"\bid=([0-9A-Za-z-]+)")
 STATES = {"=>": "sent", "->": "sent", "**": "bounced", "==": "deferred"}

@@ -13,7 +13,7 @@ from .adapter import Opinion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .evidence import Host
+    from .._system.host import Host
 
 AT_ONCE = 200
 UNDELIVERABLE = re.compile(r"^(.*?) is undeliverable:? ?(.*)$")

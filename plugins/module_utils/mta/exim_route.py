@@ -21,7 +21,7 @@ from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, re
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .evidence import Account, Host
+    from .._system.host import Account, Host
 
 COMPILED = ("cdb", "dbm")
 SKIPPED = frozenset(("verify_only", "no_address_test"))

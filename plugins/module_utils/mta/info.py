@@ -18,8 +18,8 @@ from .registry import adapter, look
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .._system.host import Host
     from .adapter import Adapter
-    from .evidence import Host
 
 DEFAULT_ALIASES = "/etc/aliases"
 

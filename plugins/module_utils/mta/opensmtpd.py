@@ -26,9 +26,9 @@ from .opensmtpd_tables import RESTART, Tables, rebuild, source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn
-    from .evidence import Host
     from .opensmtpd_syntax import Action, Condition, Rule
     from .opensmtpd_syntax import Table as Written
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 from ..aliases.expand import Destination
 
 if TYPE_CHECKING:
-    from .evidence import Account
+    from .._system.host import Account
     from .opensmtpd_syntax import Action, Config
     from .opensmtpd_tables import Tables
 

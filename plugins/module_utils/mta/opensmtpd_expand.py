@@ -25,7 +25,7 @@ from .opensmtpd_syntax import Action
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .evidence import Account
+    from .._system.host import Account
     from .opensmtpd_rules import Rules
     from .opensmtpd_syntax import Config, Table
     from .opensmtpd_tables import Tables

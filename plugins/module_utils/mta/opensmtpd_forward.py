@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .opensmtpd_items import items
 
 if TYPE_CHECKING:
-    from .evidence import Account, Host
+    from .._system.host import Account, Host
     from .opensmtpd_items import Item
 
 TOO_LARGE = 4096

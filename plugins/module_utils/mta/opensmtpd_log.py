@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from .fate import worst
 
 if TYPE_CHECKING:
+    from .._system.host import Host
     from ..proof import HandedOn
-    from .evidence import Host
 
 ACCEPTED_AS = re.compile(r"\b([0-9a-f]{8}) Message accepted")
 STATES = {"Ok": "sent", "TempFail": "deferred", "PermFail": "bounced", "Loop": "bounced", "Expire": "bounced"}

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._system.host import Account
 from ..aliases.sources import Source
 from ..verdict import FAIL, Problem
-from .evidence import Account
 
 if TYPE_CHECKING:
-    from .evidence import Host
+    from .._system.host import Host
     from .opensmtpd_syntax import Table
 
 STARTED = "/run/smtpd.pid"

@@ -19,9 +19,9 @@ from .postfix_tables import POSTALIAS, POSTMAP, Tables, described
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
-    from .evidence import Host
 
 ROLES = {
     "alias_maps": POSTALIAS,

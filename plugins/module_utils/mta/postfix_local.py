@@ -14,10 +14,10 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Union
 
+from .._system.host import Account
 from ..aliases.expand import Destination, Edge, Step
 from ..aliases.sources import READ, include, may
 from ..verdict import FAIL, WARN, Problem
-from .evidence import Account
 from .postfix_route import LOCAL, ROUTING, Address, Route, Router
 from .postfix_syntax import Key, addresses, elements, expand, split, split_extension, with_extension
 from .postfix_tables import POSTALIAS, described

@@ -14,8 +14,8 @@ from .fate import worst
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._system.host import Host
     from ..proof import HandedOn
-    from .evidence import Host
 
 QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]+)")
 FORWARDED_AS = re.compile(r"forwarded as ([0-9A-Za-z]+)")

@@ -32,7 +32,7 @@ from .postfix_syntax import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .evidence import Host
+    from .._system.host import Host
     from .postfix_tables import Found, Tables
 
 CANONICAL, VIRTUAL, ROUTE = "canonical", "virtual", "route"

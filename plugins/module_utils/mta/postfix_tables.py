@@ -21,7 +21,7 @@ from .postfix_syntax import Key, addresses
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .evidence import Host
+    from .._system.host import Host
 
 POSTMAP, POSTALIAS = "postmap", "postalias"
 SEPARATOR = {POSTMAP: "\t", POSTALIAS: ":\t"}

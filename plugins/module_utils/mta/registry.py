@@ -12,8 +12,8 @@ from ..errors import UserError
 from .identify import Evidence, Signs, identify, installed
 
 if TYPE_CHECKING:
+    from .._system.host import Host, Socket
     from .adapter import Adapter
-    from .evidence import Host, Socket
 
     # Ansible sends to a host what is imported anywhere. There only the adapter that is needed is loaded.
     from .exim import Exim

@@ -20,8 +20,8 @@ from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from .._system.host import Host
     from .adapter import Adapter, Opinion
-    from .evidence import Host
 
 
 class FarEnd(Protocol):

@@ -20,9 +20,9 @@ from .sendmail_tools import Tools
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn
-    from .evidence import Host
 
 CONFIGURATION = "/etc/mail/sendmail.cf"
 TEMPORARY = 75  # EX_TEMPFAIL

@@ -12,7 +12,7 @@ from ..proof import HandedOn
 from .fate import worst
 
 if TYPE_CHECKING:
-    from .evidence import Host
+    from .._system.host import Host
 
 QUEUE_ID = re.compile(r"(?:^|\s)([0-9A-Za-z]{14,}) Message accepted")
 STATES = {"2": "sent", "4": "deferred", "5": "bounced"}

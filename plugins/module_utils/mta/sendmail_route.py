@@ -17,7 +17,7 @@ from .sendmail_syntax import Map, Route, forward_files, maps, members, option, p
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .evidence import Account, Host
+    from .._system.host import Account, Host
     from .sendmail_tools import Tools
 
 SPOOL = "/var/mail/"

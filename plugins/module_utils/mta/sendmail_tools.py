@@ -15,8 +15,8 @@ from .sendmail_syntax import Map, Route, found_in_map, keys, members, onward, ro
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .._system.host import Host
     from ..aliases.sources import Entry
-    from .evidence import Host
 
 
 class Tools:

@@ -14,7 +14,7 @@ from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
 # the name of a variable of the access control, and how many bytes its value has, which is on the lines that follow

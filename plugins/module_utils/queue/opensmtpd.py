@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
 
 if TYPE_CHECKING:
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 MESSAGE = "message"
 NOBODY = "@"  # the null sender

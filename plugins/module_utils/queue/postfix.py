@@ -15,7 +15,7 @@ from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, with
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 MAILDROP = "maildrop"  # what local programs have sent, as they wrote it
 FOLDERS = (MAILDROP, "incoming", "active", "deferred", "hold")

@@ -22,14 +22,14 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..transaction import files as disk
-from ..transaction.plan import Image
+from .._system import files as disk
+from .._system.image import Image
 from .spool import Queued, UnreadableError, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
     from .spool import Entry, Spool
 
 NOT_YET, GOT = "-", "+"

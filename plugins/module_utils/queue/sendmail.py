@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, without_blind
 
 if TYPE_CHECKING:
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 # A field between whose question marks stand letters goes out by a mailer that has one of them as a flag; of these the
 # mailers for SMTP have all.

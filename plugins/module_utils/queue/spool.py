@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 HEADER = re.compile(rb"(?:[^\s:]+[ \t]*:.*\n(?:[ \t].*\n)*)*")
 BLIND = re.compile(rb"^(?:resent-)?bcc[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from functools import partial
 
-from ..mta.evidence import Host
+from .._system.host import Host
 from ..verdict import FAIL, INCONCLUSIVE, PASS
 from .caller import Caller
 from .dns import FOUND, NO_SUCH_NAME, NULL_MX, UNKNOWN, exchangers, nameservers

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._system import files as disk
 from ..errors import UserError
-from . import files as disk
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .service import Service
 from .store import Store
@@ -22,7 +22,7 @@ from .timer import Timer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 WAS = {
     CONFIRMED: "was confirmed",

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from .plan import Image
+from .._system.image import Image
 
 UNCHANGED, PENDING, CONFIRMED, ROLLED_BACK = "unchanged", "pending", "confirmed", "rolled_back"
 

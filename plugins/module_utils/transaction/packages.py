@@ -16,13 +16,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from .._system.files import sync_folder
 from ..errors import UserError
-from .files import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ..mta.evidence import Completed, Host
+    from .._system.host import Completed, Host
 
 CACHE = "/var/cache/apt/archives"
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")

@@ -6,44 +6,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-
-@dataclass(frozen=True)
-class Image:
-    """A file: its bytes, its owner and group by number, its permission bits."""
-
-    content: bytes
-    uid: int
-    gid: int
-    mode: int
-
-
-@dataclass(frozen=True)
-class Change:
-    """A path, what is there (None: nothing), and what is wanted."""
-
-    path: str
-    before: Image | None
-    after: Image
-
-    @property
-    def changed(self) -> bool:
-        return self.before != self.after
-
-    def diff(self) -> dict[str, str]:
-        """Before and after, as Ansible shows them."""
-        before = self.before.content if self.before else b""
-        return {
-            "before_header": self.path + ("" if self.before else " (absent)"),
-            "after_header": f"{self.path} ({self.after.mode:04o})",
-            "before": before.decode("utf-8", "replace"),
-            "after": self.after.content.decode("utf-8", "replace"),
-        }
+    from .._system.image import Change, Image
 
 
 def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:

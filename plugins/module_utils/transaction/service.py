@@ -15,7 +15,7 @@ from ..smtp.transport import Limits, connect, own_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
 HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration

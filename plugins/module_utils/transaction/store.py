@@ -15,9 +15,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from . import files as disk
+from .._system import files as disk
+from .._system.image import Image
 from .journal import Journal
-from .plan import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,18 +15,18 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .._system import files as disk
+from .._system.image import Image
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
-from . import files as disk
 from .packages import Packages, Plan
-from .plan import Image
 from .service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
     from ..queue.spool import Spool
 
 POLICY = "/usr/sbin/policy-rc.d"  # which a package asks before it starts a service

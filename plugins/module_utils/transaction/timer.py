@@ -14,14 +14,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from .._system import files as disk
+from .._system.image import Image
 from ..errors import UserError
-from . import files as disk
-from .plan import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
     from .store import Store
 
 UNIT = "mailops-postmaster-undo"

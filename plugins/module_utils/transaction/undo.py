@@ -10,7 +10,7 @@ import syslog
 import time
 from typing import TYPE_CHECKING
 
-from ..mta.evidence import Host
+from .._system.host import Host
 from .end import roll_back
 from .store import Store
 from .switch import Switch

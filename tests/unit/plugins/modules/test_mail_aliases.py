@@ -9,8 +9,8 @@ import os
 import re
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta import evidence
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import lock
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.files import lock
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
 TABLE = "# The people\nalice-s: alice\n\npostmaster:\troot  \nroot: alice,\n# and\n  bob\n"
@@ -32,7 +32,7 @@ class FakeHost:
         self.command = folder / "bin" / "newaliases"
         self.command.parent.mkdir()
         self.newaliases(f"cp {self.path} {self.table}")
-        monkeypatch.setattr(evidence, "PATH", f"{self.command.parent}:/usr/bin:/bin")
+        monkeypatch.setattr(system, "PATH", f"{self.command.parent}:/usr/bin:/bin")
 
     def newaliases(self, script):
         self.command.write_text(f"#!/bin/sh\necho x >> {self.runs}\n{script}\n")

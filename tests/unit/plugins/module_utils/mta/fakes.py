@@ -9,7 +9,7 @@ import posixpath
 import re
 from dataclasses import replace
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Account, Completed, FileStat, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Account, Completed, FileStat, Host
 
 DEFAULTS = {
     "alias_database": "hash:/etc/aliases",

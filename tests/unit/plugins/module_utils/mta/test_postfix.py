@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import AliasFile
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from fakes import PROGRAM, FakeHost

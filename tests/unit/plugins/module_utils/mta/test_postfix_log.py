@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
 from fakes import FakeHost
 

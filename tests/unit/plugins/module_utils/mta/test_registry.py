@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.identify import Evidence, identify, installed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter, look

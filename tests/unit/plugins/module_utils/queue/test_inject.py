@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import inject as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import inject
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files as disk
 from mail_servers import NAME, Mail, Server
 
 A, B = "postmaster@example.org", "postmaster@example.net"

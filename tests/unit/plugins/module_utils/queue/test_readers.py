@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import exim, opensmtpd, postfix, sendmail
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Entry, UnreadableError
 from hypothesis import given

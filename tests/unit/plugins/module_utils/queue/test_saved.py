@@ -11,7 +11,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import exim, opensmtpd
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import saved as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, dump, load

@@ -9,9 +9,9 @@ import os
 import pathlib
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.host import Transaction
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
 

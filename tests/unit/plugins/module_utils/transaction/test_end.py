@@ -12,11 +12,12 @@ import pathlib
 import time
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.files import read_image
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files, store, timer, undo
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import store, timer, undo
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.files import read_image
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store

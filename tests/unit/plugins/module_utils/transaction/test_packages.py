@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.packages import Packages, Plan, simulated
 
 SIMULATED = """Reading package lists...

@@ -9,15 +9,15 @@ import os
 import pathlib
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
     Queued,
     Spool,
     UnreadableError,
     read_bytes,
 )
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files as disk
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import switch as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.switch import Switch
 

@@ -10,7 +10,7 @@ import socket
 import sys
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import (
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import (
     Host,
     listening,
     local_ipv4,

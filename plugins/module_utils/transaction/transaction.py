@@ -14,13 +14,14 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._system import files as disk
+from .._system.image import Change, Image
 from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
-from . import files as disk
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import Change, Image, activation, filled
+from .plan import activation, filled
 from .program import program
 from .service import Service
 from .store import STAGE, Store
@@ -30,7 +31,7 @@ from .timer import Timer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..mta.evidence import Host
+    from .._system.host import Host
 
 OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows

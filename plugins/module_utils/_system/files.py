@@ -19,7 +19,7 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
-from .plan import Change, Image
+from .image import Change, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

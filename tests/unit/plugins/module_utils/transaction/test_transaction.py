@@ -12,11 +12,11 @@ import pathlib
 import time
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.evidence import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import files
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from mail_servers import Mail, Server
 

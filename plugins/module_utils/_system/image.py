@@ -1,0 +1,41 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files as plain data: what is there, and what is wanted. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file: its bytes, its owner and group by number, its permission bits."""
+
+    content: bytes
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A path, what is there (None: nothing), and what is wanted."""
+
+    path: str
+    before: Image | None
+    after: Image
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    def diff(self) -> dict[str, str]:
+        """Before and after, as Ansible shows them."""
+        before = self.before.content if self.before else b""
+        return {
+            "before_header": self.path + ("" if self.before else " (absent)"),
+            "after_header": f"{self.path} ({self.after.mode:04o})",
+            "before": before.decode("utf-8", "replace"),
+            "after": self.after.content.decode("utf-8", "replace"),
+        }

@@ -1,0 +1,227 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one door to files that others own: .forward files, included lists, mailboxes, spools.
+
+Whoever owns a directory can put anything there, and exchange it between two looks: a link to a file of root's, a FIFO,
+a device, a file without end. So a file is opened
+
+1. by a child process that has the rights of the account that counts, and that account cannot signal or trace,
+2. without following a link, without waiting for a writer, and without becoming a terminal's owner (open(2)),
+3. and is looked at only then, by fstat: what was opened is what is read.
+
+At most ``limit`` octets are read, and the child is killed after ``seconds``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import stat
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from .host import Account
+
+LIMIT = 1 << 20  # octets of a file that is read whole
+SECONDS = 5.0  # for one look
+PIECE = 1 << 16
+OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+DONE, REFUSED, FAILED = b"d", b"r", b"f"  # the first octet of what a child says
+
+
+class RefusedError(Exception):
+    """What is there is not a file that may be read; the text says why, after the file's name: "is a FIFO"."""
+
+
+class Rights(NamedTuple):
+    """The numbers that the kernel goes by when a file is opened (credentials(7))."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(account: Account) -> Rights:
+        """The rights that an account has after a login."""
+        return Rights(account.uid, account.gid, tuple(os.getgrouplist(account.name, account.gid)))
+
+
+@dataclass(frozen=True)
+class Content:
+    """A regular file as it was when it was opened. ``mtime`` in seconds since the epoch, ``size`` in octets."""
+
+    data: bytes
+    uid: int
+    gid: int
+    mode: int
+    mtime: float
+    size: int
+
+    @property
+    def text(self) -> str:
+        """Bytes that are not UTF-8 survive (surrogateescape)."""
+        return self.data.decode("utf-8", "surrogateescape")
+
+
+def read(
+    path: str,
+    rights: Rights | None,
+    *,
+    limit: int = LIMIT,
+    seconds: float = SECONDS,
+    owners: Collection[int] | None = None,
+    single: bool = False,
+    follow: bool = False,
+) -> Content:
+    """The regular file at ``path``, read with ``rights`` (None: those of this process).
+
+    ``owners`` are the uids of which one must own it; a ``single`` file has no other name. ``follow`` is for programs
+    that follow links themselves: each link is then followed with the same rights. Raises OSError where it cannot be
+    opened, and RefusedError where it is no such file, is longer than ``limit``, or did not answer in time.
+    """
+
+    def work() -> bytes:
+        handle = open_plain(os.path.realpath(path) if follow else path, owners=owners, single=single)
+        found = os.fstat(handle)
+        if found.st_size > limit:
+            raise RefusedError(f"is larger than {limit} octets")
+        data = read_up_to(handle, limit + 1)
+        if len(data) > limit:
+            raise RefusedError(f"is larger than {limit} octets")
+        seen = Content(b"", found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime, len(data))
+        return json.dumps({**asdict(seen), "data": ""}).encode() + b"\n" + data
+
+    head, _newline, data = call(rights, work, seconds=seconds, limit=limit + PIECE).partition(b"\n")
+    return Content(**{**json.loads(head), "data": data})
+
+
+def open_plain(path: str, *, owners: Collection[int] | None = None, single: bool = False) -> int:
+    """A descriptor of the regular file at ``path``, its time of access left as it is; see ``read``."""
+    try:
+        handle = _open(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RefusedError("is a link, which is not followed") from error
+        if error.errno == errno.ENXIO:
+            raise RefusedError("is not a regular file") from error
+        if error.errno == errno.EWOULDBLOCK:
+            raise RefusedError("is held by a lease of another program") from error
+        raise
+    found = os.fstat(handle)
+    reason = ""
+    if not stat.S_ISREG(found.st_mode):
+        reason = f"is {kind(found.st_mode)}, not a regular file"
+    elif owners is not None and found.st_uid not in owners:
+        reason = f"belongs to uid {found.st_uid}"
+    elif single and found.st_nlink != 1:
+        reason = f"has {found.st_nlink} names"
+    if reason:
+        os.close(handle)
+        raise RefusedError(reason)
+    return handle
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, OPEN | getattr(os, "O_NOATIME", 0))
+    except PermissionError:  # only the owner of a file, and root, may ask for that
+        return os.open(path, OPEN)
+
+
+def kind(mode: int) -> str:
+    """What a file is, in words."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFLNK: "a link",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a file")
+
+
+def read_up_to(handle: int, limit: int) -> bytes:
+    """At most ``limit`` octets from where the descriptor stands."""
+    pieces, left = [], limit
+    while left > 0:
+        piece = os.read(handle, min(left, PIECE))
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def call(rights: Rights | None, work: Callable[[], bytes], *, seconds: float = SECONDS, limit: int = LIMIT) -> bytes:
+    """What ``work`` returns, done by a child process with ``rights``; it is killed after ``seconds``.
+
+    Raises what ``work`` raises of OSError and RefusedError, and RefusedError where it says more than ``limit`` octets
+    or has not ended in time. Without root's rights the child has those of this process.
+    """
+    out, into = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if not child:
+        _be_child(rights, work, into)
+    os.close(into)
+    try:
+        said = _hear(out, time.monotonic() + seconds, limit + 1)
+    finally:
+        os.close(out)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if said is None:
+        raise RefusedError(f"did not answer within {seconds:g} s")
+    kind_of, data = said[:1], said[1:]
+    if kind_of == DONE and len(data) <= limit:
+        return data
+    if kind_of == REFUSED:
+        raise RefusedError(data.decode("utf-8", "surrogateescape"))
+    if kind_of == FAILED:
+        raise OSError(*json.loads(data))
+    raise RefusedError("is more than can be read" if kind_of == DONE else "cannot be read: the reader ended")
+
+
+def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> NoReturn:
+    """The child's whole life. Its real uid stays root's: nobody whose rights it takes may signal or trace it."""
+    try:
+        try:
+            if rights and os.geteuid() == 0:
+                os.setgroups(rights.groups)
+                os.setegid(rights.gid)
+                os.seteuid(rights.uid)
+            said = DONE + work()
+        except RefusedError as error:
+            said = REFUSED + str(error).encode("utf-8", "surrogateescape")
+        except OSError as error:
+            said = FAILED + json.dumps([error.errno, error.strerror, error.filename]).encode()
+        view = memoryview(said)
+        while view:
+            view = view[os.write(into, view) :]
+    finally:
+        os._exit(0)
+
+
+def _hear(out: int, until: float, limit: int) -> bytes | None:
+    """All that a child says; None where it has not ended by then. More than ``limit`` octets are not taken."""
+    pieces, size = [], 0
+    while size <= limit:
+        left = until - time.monotonic()
+        if left <= 0 or not select.select([out], [], [], left)[0]:
+            return None
+        piece = os.read(out, PIECE)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
