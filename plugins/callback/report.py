@@ -16,7 +16,9 @@ description:
     resolves, is accepted and lands, in which mailbox, and after how long.
 options:
   directory:
-    description: Where the whole result of each host is kept, as C(<host>.json). Nowhere by default.
+    description:
+      - Where the whole result of each host is kept, as C(<host>.json). Nowhere by default.
+      - The files are readable by their owner alone (0600). A directory that is made is 0700.
     type: path
     env:
       - name: MAILOPS_REPORT_DIRECTORY
@@ -28,7 +30,8 @@ requirements:
 """
 
 import json
-import pathlib
+import os
+import tempfile
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -36,6 +39,19 @@ from ansible.utils.color import stringc
 from ansible_collections.mailops.postmaster.plugins.module_utils.report import table
 
 COLOURS = {"pass": "green", "fail": "red", "warn": "yellow", "inconclusive": "yellow"}
+
+
+def keep(directory: str, host: str, result: Any) -> None:
+    """Write a result whole to a file that its owner alone can read (mkstemp). No link is followed."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    handle, new = tempfile.mkstemp(dir=directory, prefix=".report-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=1)
+        os.replace(new, os.path.join(directory, f"{host.replace(os.sep, '_')}.json"))
+    except BaseException:
+        os.unlink(new)
+        raise
 
 
 def paint(text: str, verdict: str) -> str:
@@ -66,8 +82,6 @@ class CallbackModule(CallbackBase):
         del stats
         directory = self.get_option("directory")
         for host, result in self.results.items() if directory else ():
-            path = pathlib.Path(directory, f"{host}.json")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(result, indent=1), encoding="utf-8")
+            keep(directory, host, result)
         for line in table(self.results, paint):
             self._display.display(line)

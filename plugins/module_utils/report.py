@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
+from .shown import line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HEADINGS = ("", "resolves", "accepts", "lands", "mailbox", "time")
 MARKS = {"pass": "✔", "fail": "✘", "warn": "!", "inconclusive": "?", "exempt": "-", "skipped": "·"}
+WIDTH = 300  # characters of a cell
 LAYERS = ("resolves", "accepts", "lands")
 
 Paint = Callable[[str, str], str]
@@ -34,7 +37,8 @@ def table(results: Mapping[str, Mapping[str, Any]], paint: Paint = plain) -> lis
         lines += ["", _line([host, *HEADINGS[1:]], widths, plain)]
         lines.append("─" * len(lines[-1]))
         lines += [_line(row, widths, paint) for row in found]
-        lines += ["", paint("{} {}".format(_mark(result["verdict"]), result["summary"]), result["verdict"])]
+        summary = "{} {}".format(_mark(result["verdict"]), line(result["summary"]))
+        lines += ["", paint(summary, result["verdict"])]
     return lines
 
 
@@ -46,9 +50,9 @@ def _row(domain: Mapping[str, Any]) -> Sequence[str]:
     lands = domain["lands"]
     seconds = [message["seconds"] for message in lands.get("messages", []) if message.get("seconds") is not None]
     return (
-        domain["domain"] + (" (relayed)" if domain.get("kind") == "relay" else ""),
+        line(domain["domain"], WIDTH) + (" (relayed)" if domain.get("kind") == "relay" else ""),
         *("{} {}".format(_mark(domain[layer]["verdict"]), domain[layer]["verdict"]) for layer in LAYERS),
-        ", ".join(_destinations(domain)),
+        line(", ".join(_destinations(domain)), WIDTH),
         f"{max(seconds):.2f} s" if seconds else "",
     )
 

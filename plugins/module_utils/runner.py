@@ -10,6 +10,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from .errors import UserError
+from .shown import shown
 
 
 def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], **spec: Any) -> None:
@@ -21,16 +22,15 @@ def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], **spec: Any) -> 
     try:
         result = main(module.params, module.check_mode)
     except UserError as error:
-        _warn(module, error.result)
-        module.fail_json(msg=str(error), **error.result)
+        result = {"failed": True, "msg": str(error), **error.result}
     except OSError as error:
-        module.fail_json(msg="{}: {}".format(error.filename or "system", error.strerror or error))
-    _warn(module, result)
+        result = {"failed": True, "msg": "{}: {}".format(error.filename or "system", error.strerror or error)}
+    _end(module, shown(result))
+
+
+def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
+    for text in result.pop("warnings", []):
+        module.warn(text)
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**{"changed": False, **result})
-
-
-def _warn(module: AnsibleModule, result: dict[str, Any]) -> None:
-    for text in result.pop("warnings", []):
-        module.warn(text)

@@ -28,6 +28,7 @@ PURE = [
     "mail_plan.py",
     "proof.py",
     "report.py",
+    "shown.py",
     "aliases/table.py",
     "aliases/expand.py",
     "smtp/reply.py",

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._system.host import Host
+from ..shown import line
 from .end import roll_back
 from .store import Store
 from .switch import Switch
@@ -52,4 +53,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     syslog.openlog("mailops-postmaster", facility=syslog.LOG_MAIL)
-    syslog.syslog(syslog.LOG_WARNING, text)
+    syslog.syslog(syslog.LOG_WARNING, line(text))

@@ -18,6 +18,7 @@ PASSED = {
     "accepts": {"verdict": "pass", "checks": []},
     "lands": {"verdict": "pass", "messages": [{"seconds": 0.25}, {"seconds": None}]},
 }
+ENDS = {"kind": "mailbox", "value": "/var/mail/\x9b\n" + "x" * 1000}
 SKIPPED = {"verdict": "skipped"}
 FAILED = {
     "domain": "example.com",
@@ -54,3 +55,16 @@ def test_colour_does_not_move_the_columns():
 
 def test_nothing_was_proven_nothing_is_printed():
     assert table({}) == []
+
+
+def test_what_came_from_a_host_commands_no_terminal():
+    hostile = {
+        **PASSED,
+        "domain": "a\x1b[2Jb",
+        "resolves": {"verdict": "pass", "addresses": [{"destinations": [ENDS]}]},
+    }
+    printed = "\n".join(table({"mx1": {"domains": [hostile], "verdict": "pass", "summary": "so\nmany\u202e"}}))
+    assert "a\\x1b[2Jb" in printed
+    assert "so\\nmany\\u202e" in printed
+    assert "/var/mail/\\x9b\\n" + "x" * 100 in printed
+    assert max(map(len, printed.splitlines())) < 500

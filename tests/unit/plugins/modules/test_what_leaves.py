@@ -1,0 +1,48 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever way a result leaves a module, its texts are clean."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
+
+HOSTILE = "a\x1b]0;owned\x07\u202eb\udc9b"
+SEEN = "a\\x1b]0;owned\\x07\\u202eb\\x9b"
+
+
+def answer():
+    return {"findings": [{"where": [HOSTILE]}], HOSTILE: 1, "diff": [{"before": HOSTILE}], "warnings": [HOSTILE]}
+
+
+def failed():
+    return {**answer(), "failed": True, "msg": HOSTILE}
+
+
+def mistake():
+    raise UserError(HOSTILE, kept={HOSTILE: HOSTILE}, warnings=[HOSTILE])
+
+
+def no_file():
+    raise FileNotFoundError(2, HOSTILE, HOSTILE)
+
+
+@pytest.mark.parametrize("work", [answer, failed, mistake, no_file], ids=lambda work: work.__name__)
+def test_a_result_is_clean(run_module, work):
+    module = SimpleNamespace(main=lambda: run(lambda _params, _check: work(), argument_spec={}))
+    said = str(run_module(module, {}))
+    assert SEEN.replace("\\", "\\\\") in said
+    assert not any(character in said for character in HOSTILE if not character.isprintable())
+
+
+def test_a_hostile_line_of_a_table_is_clean(run_module, tmp_path):
+    (tmp_path / "aliases").write_text("root: \x1b[31mbob\n", encoding="utf-8")
+    params = {"path": str(tmp_path / "aliases"), "entries": {"postmaster": "alice"}, "rebuild": []}
+    (diff,) = run_module(mail_aliases, params, diff=True)["diff"]
+    assert diff["before"] == "root: \\x1b[31mbob\n"
+    assert (tmp_path / "aliases").read_text(encoding="utf-8") == "root: \x1b[31mbob\npostmaster: alice\n"
