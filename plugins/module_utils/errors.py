@@ -1,7 +1,7 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes wrong on the user's side. Pure, so that the program runs where there is no Ansible."""
+"""What goes wrong outside the program. Pure, so that the program runs where there is no Ansible."""
 
 from __future__ import annotations
 
@@ -14,3 +14,10 @@ class UserError(Exception):
     def __init__(self, message: str, **result: Any) -> None:
         super().__init__(message)
         self.result = result
+
+
+class OverdueError(Exception):
+    """The deadline of the module is over. The text says what had not ended by then.
+
+    It is no OSError: whoever expects one there must not take it for an answer.
+    """

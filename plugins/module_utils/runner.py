@@ -5,32 +5,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._system.net import net
 from .errors import UserError
 from .shown import shown
+from .unexpected import Part, words
 
 
-def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], **spec: Any) -> None:
+def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], whole: bool = False, **spec: Any) -> None:
     """Run ``main(params, check_mode)`` as the body of a module and return its dict; ``spec`` goes to AnsibleModule.
 
-    A ``failed`` key in the returned dict makes the task fail with the whole evidence in the result.
+    A ``failed`` key in the returned dict makes the task fail with the whole evidence in the result. A module with an
+    option ``deadline`` ends a few seconds after it in any case, unless its work is done as a ``whole`` or not at all.
     """
-    module = AnsibleModule(**spec)
-    try:
-        result = main(module.params, module.check_mode)
-    except UserError as error:
-        result = {"failed": True, "msg": str(error), **error.result}
-    except OSError as error:
-        result = {"failed": True, "msg": "{}: {}".format(error.filename or "system", error.strerror or error)}
-    _end(module, shown(result))
+    with Part(_fail_plainly):
+        module = AnsibleModule(**spec)
+        with Part(lambda error: _fail(module, error)):
+            with _net(module, None if whole else module.params.get("deadline")):
+                result = main(module.params, module.check_mode)
+            _end(module, result)
 
 
 def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
+    result = shown(result)
     for text in result.pop("warnings", []):
         module.warn(text)
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**{"changed": False, **result})
+
+
+def _fail(module: AnsibleModule, error: Exception) -> None:
+    _end(module, {"failed": True, "msg": words(error), **(error.result if isinstance(error, UserError) else {})})
+
+
+def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractContextManager[None]:
+    if seconds is None:
+        return contextlib.nullcontext()
+    return net(seconds, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended"))
+
+
+def _fail_plainly(error: Exception) -> None:
+    """The end of a module that Ansible could not even begin, or cannot end."""
+    print(json.dumps({"failed": True, "msg": shown(words(error))}))
+    sys.exit(1)

@@ -23,7 +23,9 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 BACKENDS = sorted((ROOT / "roles" / "mta" / "vars" / "backends").glob("*.yml"))
 
 PURE = [
+    "errors.py",
     "requirements.py",
+    "unexpected.py",
     "verdict.py",
     "mail_plan.py",
     "proof.py",

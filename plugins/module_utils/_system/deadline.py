@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+from ..errors import OverdueError
+
 
 class Deadline:
     """So many seconds from now, for everything together; ``timeout`` is the word for a single operation."""
@@ -28,3 +30,8 @@ class Deadline:
     def within(self, timeout: float) -> float:
         """The seconds that one operation may take which has ``timeout`` for itself."""
         return min(timeout, self.left)
+
+    def keep(self, what: str) -> None:
+        """Raise OverdueError where the deadline is over; ``what`` is the subject of its text."""
+        if self.over:
+            raise OverdueError(f"{what} had not ended after {self.seconds:g} s, the deadline of the module")

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .deadline import Deadline
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
 LISTENING = "0A"
@@ -81,11 +83,22 @@ class Socket:
 
 
 class Host:
-    """The host that the module runs on."""
+    """The host that the module runs on. No program runs longer than to the ``deadline``, where there is one."""
+
+    deadline: Deadline | None = None
+
+    def __init__(self, deadline: Deadline | None = None) -> None:
+        self.deadline = deadline
 
     def run(self, argv: Sequence[str], stdin: str = "", timeout: float = 30.0) -> Completed:
-        """Run a program without a shell, in the C locale, and wait ``timeout`` seconds at most."""
+        """Run a program without a shell, in the C locale, and wait ``timeout`` seconds at most.
+
+        Raises OverdueError at the deadline: that the module has no more time is no answer of the program.
+        """
         env = dict(os.environ, LC_ALL="C", PATH=PATH)
+        if self.deadline:
+            self.deadline.keep(f"`{' '.join(argv)}`")
+            timeout = self.deadline.within(timeout)
         try:
             done = subprocess.run(
                 list(argv),
@@ -98,6 +111,8 @@ class Host:
         except FileNotFoundError:
             return Completed(tuple(argv), 127, "", f"{argv[0]}: not found")
         except subprocess.TimeoutExpired:
+            if self.deadline:
+                self.deadline.keep(f"`{' '.join(argv)}`")
             return Completed(tuple(argv), 124, "", f"no answer within {timeout:g} s")
         return Completed(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
 

@@ -1,11 +1,16 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a module in this process as Ansible would, from its options to its result."""
+"""Runs a module as Ansible would, from its options to its result."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from typing import NamedTuple
 
 import pytest
 from ansible.module_utils import basic
@@ -26,5 +31,53 @@ def run_module(monkeypatch, capsys, tmp_path):
         result = json.loads(capsys.readouterr().out)
         assert result.setdefault("failed", False) == bool(end.value.code)
         return result
+
+    return call
+
+
+class Run(NamedTuple):
+    """How a module ended as a process of its own: its result, the seconds, and its largest size in megabytes."""
+
+    result: dict
+    seconds: float
+    megabytes: float
+
+
+PROCESS = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from ansible.module_utils import basic
+with open(sys.argv[4], "rb") as file:
+    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = file.read(), "legacy"
+from importlib import import_module
+import_module("ansible_collections.mailops.postmaster.plugins.modules." + sys.argv[3]).main()
+"""
+
+
+@pytest.fixture
+def spawn_module(tmp_path):
+    """``spawn_module(name, params)``: run a module as Ansible does, in a process of its own, and measure that.
+
+    ``params`` are the options, or all that is sent to the module, to the byte. ``before`` is Python that runs first.
+    """
+
+    def call(name, params, before=""):
+        arguments = {"_ansible_remote_tmp": str(tmp_path), "_ansible_keep_remote_files": False}
+        if not isinstance(params, bytes):
+            params = json.dumps({"ANSIBLE_MODULE_ARGS": {**params, **arguments}}).encode()
+        (tmp_path / "arguments").write_bytes(params)
+        roots = [path.partition(part)[0] for path, part in ((__file__, "/tests/"), (basic.__file__, "/ansible/"))]
+        roots[0] += "/.build"
+        begun = time.monotonic()
+        with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+            command = [sys.executable, "-c", before + PROCESS, *roots, name, str(tmp_path / "arguments")]
+            child = subprocess.Popen(command, stdout=out, stderr=err)
+            _pid, status, usage = os.wait4(child.pid, 0)
+        seconds = time.monotonic() - begun
+        child.returncode = os.waitstatus_to_exitcode(status)
+        result = json.loads((tmp_path / "out").read_text())
+        assert result.setdefault("failed", False) == bool(child.returncode)
+        assert "Traceback" not in (tmp_path / "err").read_text()
+        return Run(result, seconds, usage.ru_maxrss / 1024)
 
     return call
