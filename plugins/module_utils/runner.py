@@ -17,6 +17,8 @@ from .errors import UserError
 from .shown import shown
 from .unexpected import Part, words
 
+LONGEST = 86400  # seconds that a module may take
+
 
 def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], whole: bool = False, **spec: Any) -> None:
     """Run ``main(params, check_mode)`` as the body of a module and return its dict; ``spec`` goes to AnsibleModule.
@@ -48,6 +50,10 @@ def _fail(module: AnsibleModule, error: Exception) -> None:
 def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractContextManager[None]:
     if seconds is None:
         return contextlib.nullcontext()
+    if not 0 < seconds <= LONGEST:
+        raise UserError(
+            f"deadline: {seconds!r} is not allowed here; allowed: a number of seconds above 0, at most {LONGEST}."
+        )
     return net(seconds, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended"))
 
 
