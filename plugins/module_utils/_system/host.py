@@ -12,12 +12,16 @@ import pwd
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from . import process
+from .process import Completed, NoAnswerError
+
+__all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,20 +31,6 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
 LISTENING = "0A"
-
-
-@dataclass(frozen=True)
-class Completed:
-    """What a program said. ``rc`` is 124 where it ran into the time limit and 127 where it does not exist."""
-
-    argv: tuple[str, ...]
-    rc: int
-    out: str
-    err: str
-
-    @property
-    def command(self) -> str:
-        return " ".join(self.argv)
 
 
 @dataclass(frozen=True)
@@ -93,28 +83,23 @@ class Host:
     def run(self, argv: Sequence[str], stdin: str = "", timeout: float = 30.0) -> Completed:
         """Run a program without a shell, in the C locale, and wait ``timeout`` seconds at most.
 
-        Raises OverdueError at the deadline: that the module has no more time is no answer of the program.
+        Raises OverdueError at the deadline: that the module has no more time is no answer of the program. Who reads
+        what it says uses ``ask``: here one that timed out is a result like others.
         """
         env = dict(os.environ, LC_ALL="C", PATH=PATH)
-        if self.deadline:
-            self.deadline.keep(f"`{' '.join(argv)}`")
-            timeout = self.deadline.within(timeout)
-        try:
-            done = subprocess.run(
-                list(argv),
-                input=stdin.encode("utf-8", "surrogateescape"),
-                capture_output=True,
-                timeout=timeout,
-                env=env,
-                check=False,
-            )
-        except FileNotFoundError:
-            return Completed(tuple(argv), 127, "", f"{argv[0]}: not found")
-        except subprocess.TimeoutExpired:
-            if self.deadline:
-                self.deadline.keep(f"`{' '.join(argv)}`")
-            return Completed(tuple(argv), 124, "", f"no answer within {timeout:g} s")
-        return Completed(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
+        text = stdin.encode("utf-8", "surrogateescape")
+        if not self.deadline:
+            return process.run(argv, text, timeout, env)
+        asked = f"`{process.readable(argv)}`"
+        self.deadline.keep(asked)
+        done = process.run(argv, text, self.deadline.within(timeout), env)
+        if done.timed_out:
+            self.deadline.keep(asked)
+        return done
+
+    def ask(self, argv: Sequence[str], stdin: str = "", timeout: float = 30.0) -> Completed:
+        """The same, for its answer: NoAnswerError where it timed out or was too long."""
+        return self.run(argv, stdin, timeout).answered()
 
     def which(self, program: str) -> str | None:
         return shutil.which(program, path=PATH)
