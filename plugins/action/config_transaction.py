@@ -1,7 +1,10 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""config_transaction: renders its templates on the controller, and ships all files in one call of the module."""
+"""config_transaction: renders its templates on the controller, and ships all files in one call of the module.
+
+What the files say travels encoded in one option that nobody logs (see ``payload``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
 
 
 class ActionModule(ActionBase):
@@ -22,7 +26,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
         rendered = [self._render(template, task_vars or {}) for template in args.pop("templates", [])]
-        args["files"] = [*args.get("files", []), *rendered]
+        files = [*args.pop("files", []), *rendered]
+        args["contents"] = pack([_content(file) for file in files])
+        args["files"] = [{name: value for name, value in file.items() if name != "content"} for file in files]
         module = "mailops.postmaster.config_transaction"
         result.update(self._execute_module(module_name=module, module_args=args, task_vars=task_vars))
         return result
@@ -35,3 +41,12 @@ class ActionModule(ActionBase):
         except AnsibleError as error:
             raise AnsibleActionFail(f"template {src}: {error}") from error
         return {**{name: value for name, value in template.items() if name != "src"}, "content": content}
+
+
+def _content(file: Any) -> str:
+    """What a file says; a number that a template has made of it is a text again."""
+    content = file.get("content") if isinstance(file, dict) else None
+    if isinstance(content, bool) or not isinstance(content, (str, int, float)):
+        name = file.get("path", "") if isinstance(file, dict) else ""
+        raise AnsibleActionFail(f"files: {name} needs a content; allowed: a text, which may be empty")
+    return str(content)

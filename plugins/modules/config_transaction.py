@@ -86,6 +86,17 @@ options:
         description:
           - Where what is compiled belongs, if not beside the file. C({product}) stands for its place in the stage.
         type: path
+      product_mode: &product_mode
+        description: The permissions of what is compiled, octal. Without it, those that the command gives it.
+        type: str
+      secret: &secret
+        description:
+          - Whether no line of the file may be shown. A diff then names the file alone, and messages hide what they
+            quote of it.
+          - Such a file has the mode V(0640) or a stricter one, and so has what is compiled from it. Give it to an owner
+            and a group that only the MTA uses.
+        type: bool
+        default: false
   files:
     description: Files whose content is given.
     type: list
@@ -94,14 +105,21 @@ options:
     suboptions:
       path: *path
       content:
-        description: What the file says.
+        description:
+          - What the file says; every file needs it.
+          - It never stands in the log of the host, nor in the arguments that C(-vvv) shows.
         type: str
-        required: true
       owner: *owner
       group: *group
       mode: *mode
       compile: *compile
       product: *product
+      product_mode: *product_mode
+      secret: *secret
+  contents:
+    description: The contents of all O(files), encoded. The action plugin writes this option.
+    type: str
+    default: ''
   stage:
     description: A directory that is copied for the stage, so that the MTA can check the new files among the others.
     type: path
@@ -305,6 +323,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.host im
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import unpack
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 
 MTAS = ["exim", "opensmtpd", "postfix", "sendmail"]
@@ -316,6 +335,8 @@ FILE = {
     "mode": {"type": "str", "default": "0644"},
     "compile": {**WORDS, "default": []},
     "product": {"type": "path"},
+    "product_mode": {"type": "str"},
+    "secret": {"type": "bool", "default": False},
 }
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["apply", "confirm", "rollback"], "default": "apply"},
@@ -331,8 +352,9 @@ ARGUMENTS = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {**FILE, "content": {"type": "str", "required": True}},
+        "options": {**FILE, "content": {"type": "str"}},
     },
+    "contents": {"type": "str", "default": "", "no_log": True},
     "stage": {"type": "path"},
     "check": {"type": "list", "elements": "list", "default": []},
     "service": {
@@ -377,7 +399,8 @@ ARGUMENTS = {
 def transact(params, check_mode):
     """The module's work, with a result in place of an end."""
     if params["state"] == "apply":
-        return Transaction(Host(), params).run(check_mode)
+        files = unpack(params["files"], params["contents"])
+        return Transaction(Host(), {**params, "files": files, "contents": ""}).run(check_mode)
     return end(Host(), params, check_mode)
 
 

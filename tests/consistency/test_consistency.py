@@ -30,6 +30,7 @@ PURE = [
     "mail_plan.py",
     "proof.py",
     "report.py",
+    "secrecy.py",
     "shown.py",
     "aliases/table.py",
     "aliases/expand.py",
@@ -45,6 +46,7 @@ PURE = [
     "mta/exim_syntax.py",
     "mta/sendmail_syntax.py",
     "_system/image.py",
+    "transaction/payload.py",
     "transaction/plan.py",
     "transaction/journal.py",
 ]

@@ -115,7 +115,7 @@ def change(file: Mapping[str, Any]) -> Change:
         _number(file["group"], lambda name: grp.getgrnam(name).gr_gid, "group"),
         int(file["mode"], 8),
     )
-    return Change(file["path"], read_image(file["path"]), wanted)
+    return Change(file["path"], read_image(file["path"]), wanted, file.get("secret", False))
 
 
 @contextlib.contextmanager
@@ -155,14 +155,17 @@ def _new(path: str) -> Iterator[BinaryIO]:
 
 
 def _prepare(target: str, image: Image) -> None:
-    """Write the new file beside the old one, with the old one's extended attributes."""
+    """Write the new file beside the old one, with the old one's extended attributes.
+
+    It has its owner and mode before it has a content: what was for all to read may be a secret now.
+    """
     with _new(_next(target)) as file:
-        file.write(image.content)
         with contextlib.suppress(FileNotFoundError):
             shutil.copystat(target, _next(target))
             os.utime(_next(target))
         os.fchown(file.fileno(), image.uid, image.gid)
         os.fchmod(file.fileno(), image.mode)
+        file.write(image.content)
 
 
 def _put(target: str) -> None:

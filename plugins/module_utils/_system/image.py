@@ -20,11 +20,12 @@ class Image:
 
 @dataclass(frozen=True)
 class Change:
-    """A path, what is there (None: nothing), and what is wanted."""
+    """A path, what is there (None: nothing), and what is wanted; of a ``secret`` file no line is shown."""
 
     path: str
     before: Image | None
     after: Image
+    secret: bool = False
 
     @property
     def changed(self) -> bool:
@@ -33,9 +34,14 @@ class Change:
     def diff(self) -> dict[str, str]:
         """Before and after, as Ansible shows them."""
         before = self.before.content if self.before else b""
-        return {
+        headers = {
             "before_header": self.path + ("" if self.before else " (absent)"),
             "after_header": f"{self.path} ({self.after.mode:04o})",
+        }
+        if self.secret:
+            return {**headers, "before": "", "after": "(secret: its lines are not shown)\n"}
+        return {
+            **headers,
             "before": before.decode("utf-8", "replace"),
             "after": self.after.content.decode("utf-8", "replace"),
         }

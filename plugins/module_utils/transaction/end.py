@@ -8,11 +8,13 @@ Either may be interrupted at any point, and begun again.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from ..errors import UserError
+from ..secrecy import hide
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .service import Service
 from .store import Store
@@ -73,6 +75,8 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
         disk.restore(path, image)
     service = Service(host, journal.service, journal.answered, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
+    closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
+    still = hide(still, (image.content.decode("utf-8", "replace") for image in closed))
     ended = Ended(still, switch.settle(journal.answered), unread)
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()

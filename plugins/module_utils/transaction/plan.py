@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from .._system.image import Change, Image
+
+OCTAL = re.compile(r"[0-7]{1,4}$")
+SECRET_MODE = 0o640  # the most that the mode of a secret file allows
 
 
 def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
@@ -25,6 +29,27 @@ def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
         if change and _lines(change.before, rule["pattern"]) != _lines(change.after, rule["pattern"]):
             return "restart"
     return "reload" if changed else "none"
+
+
+def mistakes(files: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each mode that is none, and for each that would let others read a secret file."""
+    found = []
+    for file in files:
+        allowed = "0640 or stricter, as the file is secret" if file.get("secret") else "an octal number, as '0644'"
+        for name in ("mode", "product_mode"):
+            mode = file.get(name) or "0"
+            if not OCTAL.match(mode) or (file.get("secret") and int(mode, 8) & ~SECRET_MODE):
+                found.append(f"files: {file['path']}: the {name} {mode!r} is not allowed; allowed: {allowed}")
+    return found
+
+
+def compiled(image: Image, source: Image, file: Mapping[str, Any]) -> Image:
+    """What was compiled from an entry of ``files``, as it has to be in place. Who may not read a secret source may not
+    read what is made of it."""
+    mode = int(file.get("product_mode") or f"{image.mode:o}", 8)
+    if not file.get("secret"):
+        return replace(image, mode=mode)
+    return replace(image, uid=source.uid, gid=source.gid, mode=mode & source.mode)
 
 
 def _lines(image: Image | None, pattern: str) -> list[str]:

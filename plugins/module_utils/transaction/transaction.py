@@ -19,9 +19,10 @@ from .._system.image import Change, Image
 from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
+from ..secrecy import hide
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import activation, filled
+from .plan import activation, compiled, filled, mistakes
 from .program import program
 from .service import Service
 from .store import STAGE, Store
@@ -54,6 +55,9 @@ class Transaction:
         self._untouched = ", and nothing was changed"
         self._unread: dict[str, str] = {}
         self._id = f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
+        wrong = mistakes(params["files"])
+        if wrong:
+            raise UserError("\n".join(wrong))
         self._look()
 
     def _look(self) -> None:
@@ -62,7 +66,27 @@ class Transaction:
         self._aliases = apply(self._host, self._params["aliases"], True) if self._params["aliases"] else None
 
     def run(self, check_mode: bool) -> dict[str, Any]:
-        """The result of the module; raises UserError where the old configuration stayed, or came back."""
+        """The result of the module; raises UserError where the old configuration stayed, or came back.
+
+        No text of it quotes a file that is secret: what an MTA says of a bad one may name the line.
+        """
+        try:
+            result = self._run(check_mode)
+        except UserError as error:
+            words, given = self._hidden(str(error)), error.result
+            raise UserError(words, **{**given, "warnings": self._hide_all(given.get("warnings", []))}) from error
+        return {**result, "warnings": self._hide_all(result["warnings"])}
+
+    def _hide_all(self, texts: Sequence[str]) -> list[str]:
+        return [self._hidden(text) for text in texts]
+
+    def _hidden(self, text: str) -> str:
+        images = [
+            image for change in self._changes if change.secret for image in (change.before, change.after) if image
+        ]
+        return hide(text, (image.content.decode("utf-8", "replace") for image in images))
+
+    def _run(self, check_mode: bool) -> dict[str, Any]:
         unfinished = self._store.pending()
         if not unfinished and not self._due():
             return self._unchanged(check_mode)
@@ -151,11 +175,11 @@ class Transaction:
                 for old in _products(path, staged):
                     os.unlink(old)
                 self._must(file["compile"], stage, path, staged)
-                for product in _products(path, staged):
-                    live = place or change.path + product[len(path) :]
-                    image = disk.read_image(product)
+                for made in _products(path, staged):
+                    live = place or change.path + made[len(path) :]
+                    image = disk.read_image(made)
                     if image:
-                        products.append(Change(live, disk.read_image(live), image))
+                        products.append(Change(live, disk.read_image(live), compiled(image, change.after, file)))
         return products
 
     def _check(self, stage: str, lenient: bool = False) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible.module_utils import basic
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
 from ansible_collections.mailops.postmaster.plugins.modules import config_transaction
 
 
@@ -45,6 +47,33 @@ def test_whatever_differs_is_changed_and_shown(run, tmp_path, there):
     again = run()
     assert (again["changed"], again["diff"]) == (False, [])
     assert again["aliases"]["entries"] == {"postmaster": {"state": "present"}}
+
+
+SECRET = "tr0ub4dor&3"
+
+
+def test_contents_travel_where_nobody_looks(run, tmp_path):
+    owner = {"owner": str(os.getuid()), "group": str(os.getgid())}
+    files = [{"path": str(tmp_path / name), **owner} for name in ("main.cf", "public")]
+    contents = pack([f"password {SECRET}\n", "shown\n"])
+    result = run(files=[{**files[0], "secret": True, "mode": "0600"}, files[1]], contents=contents)
+    assert (tmp_path / "main.cf").read_text() == f"password {SECRET}\n"
+    assert [SECRET in str(result), contents in str(result), "shown" in str(result["diff"])] == [False, False, True]
+    assert str(tmp_path / "main.cf") in str(result["diff"])
+
+
+def test_the_host_logs_no_contents(run, tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(basic.AnsibleModule, "log", lambda _module, *words, **more: logged.append((words, more)))
+    files = [{"path": str(tmp_path / "main.cf"), "owner": str(os.getuid()), "group": str(os.getgid())}]
+    run(files=files, contents=pack([SECRET]))
+    assert "main.cf" in str(logged)
+    assert not [text for text in (SECRET, pack([SECRET])) if text in str(logged)]
+
+
+def test_a_file_without_content_is_a_mistake(run, tmp_path):
+    failed = run(files=[{"path": str(tmp_path / "main.cf")}])
+    assert failed["msg"] == f"files: {tmp_path}/main.cf has no content; allowed: a text, which may be empty"
 
 
 def test_check_mode_writes_neither(run, tmp_path):
