@@ -28,12 +28,13 @@ class Injector:
     """One connection after another to the MTA at ``address``; a reply that refuses ends a connection.
 
     Some end one themselves after so many messages (OpenSMTPD takes 100, and answers MAIL with 452): what a connection
-    refuses that has been used before is offered to the next one.
+    refuses that has been used before is offered to the next one. ``end`` is by the monotonic clock: after it nothing is
+    said, but the reply to a message that was sent before is waited for all the same.
     """
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, end: float = math.inf) -> None:
         self._address, self._port = address, port
-        self._limits = Limits(TIMEOUT, math.inf)
+        self._limits = Limits(TIMEOUT, end)
         self._connection: Connection | None = None
 
     def send(self, queued: Queued) -> dict[str, str]:
@@ -92,7 +93,8 @@ class Injector:
 
 def inject(saved: Saved, address: str, port: int, seconds: float) -> dict[str, str]:
     """Hand over all that is saved; what stays, by file, and why. After so many seconds no other message is begun."""
-    injector, until = Injector(address, port), time.monotonic() + seconds
+    until = time.monotonic() + seconds
+    injector = Injector(address, port, until)
     kept = {}
     for path in saved.paths():
         if time.monotonic() > until:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from .dialogue import Heard
 from .reply import Answer, NoReply
-from .transport import Connection, Limits, connect
+from .transport import Connection, Limits, Transcript, connect
 
 
 class Caller:
     """Connects to one server, again and again, always to the address that answered first."""
 
     def __init__(self, server: str, port: int, limits: Limits) -> None:
-        self.transcript: list[str] = []
+        self.transcript = Transcript()
         self._server, self._port, self._limits = server, port, limits
         self._waiting: tuple[Connection | None, Answer] | None = None
         self._greeted: tuple[Connection, Heard] | None = None

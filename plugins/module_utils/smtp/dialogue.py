@@ -42,6 +42,7 @@ NEGATIVE = ("refuse", "deny", "unknown", "any")
 
 # Of these rows many steps are one question: the first that is not in order stands for all of them.
 FOLDED = ("A11",)
+SIZE = re.compile("[0-9]{1,20}")  # RFC 1870 section 6.1; others than ASCII digits are no number to a server
 HUNDRED = 100  # RFC 5321 section 4.5.3.1.8: so many recipients every server takes in one transaction
 
 # A refusal that is the domain owner's own wish, by row.
@@ -323,10 +324,10 @@ def _limits(target: Target, home: Step) -> list[Transaction]:
 
 def _too_large(target: Target) -> list[Transaction]:
     """Row A11: a message that is announced larger than the server takes any."""
-    most = target.extensions.get("SIZE", "")
-    if not most.isdigit() or not int(most):
+    most = SIZE.fullmatch(target.extensions.get("SIZE", ""))
+    if not most or not int(most.group()):
         return []
-    command = f"MAIL FROM:<{target.sender}> SIZE={int(most) + 1}"
+    command = f"MAIL FROM:<{target.sender}> SIZE={int(most.group()) + 1}"
     return [Transaction((Step("A11", command, target.sender, "", "deny"),), None)]
 
 

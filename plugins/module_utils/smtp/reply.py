@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Union
 
 MAX_LINE = 2048  # RFC 5321 section 4.5.3.1.5 says 512; real servers write more
 MAX_REPLY = 65536
+MAX_LINES = 512  # of one reply; the longest real ones are those to EHLO, of some twenty
+BRIEF = 1000  # characters of a reply that are evidence
 
 LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
@@ -38,6 +40,13 @@ class Reply:
     def positive(self) -> bool:
         return 200 <= self.code < 400
 
+    @property
+    def brief(self) -> Reply:
+        """The reply as it is kept: servers may write whole books, and each is asked a thousand questions."""
+        if len(self.text) <= BRIEF:
+            return self
+        return replace(self, lines=(self.text[:BRIEF] + f" [cut here, of {len(self.text)} characters]",))
+
 
 @dataclass(frozen=True)
 class NoReply:
@@ -54,6 +63,7 @@ Answer = Union[Reply, NoReply]
 
 LONG_LINE = NoReply(f"a reply line is longer than {MAX_LINE} bytes")
 LONG_REPLY = NoReply(f"a reply is longer than {MAX_REPLY} bytes")
+MANY_LINES = NoReply(f"a reply has more than {MAX_LINES} lines")
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ def take(data: bytes) -> Taken:
             return Taken(LONG_LINE, start)
         if start > MAX_REPLY:
             return Taken(LONG_REPLY, start)
+        if len(lines) == MAX_LINES:
+            return Taken(MANY_LINES, start)
         found = LINE.fullmatch(raw)
         if not found:
             return Taken(NoReply("not an SMTP reply: {}".format(printable(raw[:80]) or "an empty line")), start)

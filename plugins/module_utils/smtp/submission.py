@@ -15,11 +15,11 @@ from .transport import connect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .transport import Limits
+    from .transport import Limits, Transcript
 
 
 def ask_submission(
-    server: str, port: int, limits: Limits, helo: str, recipients: Sequence[str], transcript: list[str]
+    server: str, port: int, limits: Limits, helo: str, recipients: Sequence[str], transcript: Transcript
 ) -> Check:
     """Whether one of ``recipients``, of whom none is postmaster, is taken without AUTH."""
     connection = connect(server, port, limits, transcript)

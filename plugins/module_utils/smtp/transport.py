@@ -6,19 +6,42 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import queue
 import re
 import socket
+import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
-from .reply import MAX_REPLY, Answer, NoReply, Reply, take
+from .names import is_address
+from .reply import MAX_LINE, MAX_REPLY, Answer, NoReply, Reply, Taken, take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+T = TypeVar("T")
+
+QUIT_TIMEOUT = 5.0  # seconds for the last reply, which settles nothing
+ADDRESSES = 8  # of one name: whoever has its DNS may list any number of hosts that do not answer
+NAME_TIMEOUT = 5.0  # seconds for this host's own name
+TRANSCRIPT = 2_000_000  # characters that are kept of what was said with one server
 COMMAND = re.compile(r"[\x20-\x7e]{1,1000}")
 GROUPED = re.compile(r"(RSET|MAIL|SEND|SOML|SAML|RCPT)\b", re.IGNORECASE)  # any other command ends its group
+
+
+class Transcript(list[str]):
+    """What was said with one server, line by line, up to so many characters."""
+
+    _left = TRANSCRIPT
+
+    def add(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if self._left < 0:
+                return
+            self._left -= len(line)
+            self.append(line if self._left >= 0 else "-- what was said then is not kept: it is too much")
 
 
 class UnsafeCommandError(ValueError):
@@ -57,7 +80,7 @@ class Connection:
     limits: Limits
     peer: str
     own: str
-    transcript: list[str] = field(default_factory=list)
+    transcript: Transcript = field(default_factory=Transcript)
     extensions: dict[str, str] = field(default_factory=dict)
     name: str = ""
     lost: NoReply | None = None
@@ -70,16 +93,16 @@ class Connection:
     def greeting(self) -> Answer:
         answer = self._read()
         self._learn_name(answer)
-        return answer
+        return _kept(answer)
 
     def hello(self, verb: str, helo: str) -> Answer:
         """EHLO or HELO, remembering what the server offers."""
-        answer = self.command(f"{verb} {helo}")
+        answer = self._ask([f"{verb} {helo}"])[0]
         if isinstance(answer, Reply) and answer.positive:
             self._learn_name(answer)
             offers = (line.upper().partition(" ") for line in answer.lines[1:])
             self.extensions = {keyword: parameters for keyword, _blank, parameters in offers}
-        return answer
+        return _kept(answer)
 
     def command(self, command: str) -> Answer:
         return self.commands([command])[0]
@@ -89,13 +112,17 @@ class Connection:
 
         Once there is no reply, or 421, what comes after has no reply either.
         """
+        return [_kept(answer) for answer in self._ask(commands)]
+
+    def _ask(self, commands: Sequence[str]) -> list[Answer]:
         unsafe = next((command for command in commands if not COMMAND.fullmatch(command)), None)
         if unsafe is not None:
             raise UnsafeCommandError(f"{unsafe!r} is not a line of printable ASCII")
         answers: list[Answer] = []
         for group in groups(commands) if "PIPELINING" in self.extensions else [[command] for command in commands]:
+            self._refuse_early()
             if self.open:
-                self.transcript += [f"C: {command}" for command in group]
+                self.transcript.add(f"C: {command}" for command in group)
                 self._send("".join(f"{command}\r\n" for command in group).encode("ascii"))
             answers += [self._read() for _command in group]
         return answers
@@ -105,9 +132,9 @@ class Connection:
         answer = self.command("DATA")
         if answer.code != 354:
             return answer
-        self.transcript.append(f"C: ({len(message)} bytes)")
+        self.transcript.add([f"C: ({len(message)} bytes)"])
         self._send(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n")
-        return self._read()
+        return _kept(self._read())
 
     def quit(self) -> None:
         """QUIT, where the server still listens, and its reply; then close.
@@ -115,7 +142,8 @@ class Connection:
         Nothing comes after it, and the server is told so: Exim keeps its reply for 0.2 s to see that.
         """
         if self.open:
-            self.transcript.append("C: QUIT")
+            self.limits = replace(self.limits, timeout=min(self.limits.timeout, QUIT_TIMEOUT))
+            self.transcript.add(["C: QUIT"])
             self._send(b"QUIT\r\n")
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_WR)
@@ -125,6 +153,12 @@ class Connection:
     def close(self) -> None:
         self.lost = self.lost or NoReply("the connection is closed", closed=True)
         self.sock.close()
+
+    def _refuse_early(self) -> None:
+        """What is said before it is asked for would be taken for the answer to another command."""
+        early = take(self._buffer).answer
+        if self.open and early and early.code != 421:
+            self._lose(NoReply("the server said something that it was not asked for"))
 
     def _learn_name(self, answer: Answer) -> None:
         if isinstance(answer, Reply) and answer.lines[0]:
@@ -142,14 +176,18 @@ class Connection:
 
     def _read(self) -> Answer:
         until = self.limits.next()
+        scanned = 0
         while self.lost is None:
-            taken = take(self._buffer)
+            # a reply that comes octet by octet is looked at once for each line
+            fresh = self._buffer.find(b"\n", scanned) >= 0 or len(self._buffer) - scanned > MAX_LINE
+            taken = take(self._buffer) if fresh else Taken()
+            scanned = len(self._buffer) if fresh else scanned
             self._buffer = self._buffer[taken.size :]
             if isinstance(taken.answer, Reply):
                 lines = taken.answer.lines
                 marks = ["-"] * (len(lines) - 1) + [" "]
                 said = [f"S: {taken.answer.code}{mark}{line}".rstrip() for mark, line in zip(marks, lines)]
-                self.transcript += said
+                self.transcript.add(said)
                 if taken.answer.code == 421:
                     self.lost = NoReply(f"the server ended the connection: 421 {taken.answer.text}", closed=True)
                     self.sock.close()
@@ -161,6 +199,8 @@ class Connection:
 
     def _receive(self, until: float) -> None:
         try:
+            if time.monotonic() >= until:
+                raise socket.timeout
             self.sock.settimeout(_left(until))
             data = self.sock.recv(MAX_REPLY)
         except socket.timeout:
@@ -174,7 +214,7 @@ class Connection:
                 self._lose(NoReply("the server closed the connection", closed=True))
 
     def _lose(self, why: NoReply) -> NoReply:
-        self.transcript.append(f"-- {why.text}")
+        self.transcript.add([f"-- {why.text}"])
         self.lost = why
         self.sock.close()
         return why
@@ -190,20 +230,24 @@ def groups(commands: Sequence[str]) -> list[list[str]]:
     return [group for group in found if group]
 
 
+def _kept(answer: Answer) -> Answer:
+    return answer.brief if isinstance(answer, Reply) else answer
+
+
 def connect(
-    host: str, port: int, limits: Limits, transcript: list[str] | None = None, source: str = ""
+    host: str, port: int, limits: Limits, transcript: Transcript | None = None, source: str = ""
 ) -> Connection | NoReply:
     """A connection to the first address of ``host`` that takes one, or why there is none; from ``source``, if given."""
-    log: list[str] = [] if transcript is None else transcript
+    log = Transcript() if transcript is None else transcript
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _addresses(host, port, limits.next() - time.monotonic())
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or str(error)
         unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
-        log.append(f"-- {host}: {words}")
+        log.add([f"-- {host}: {words}"])
         return NoReply(f"no address for {host}: {words}", unknown_host=unknown)
     why = NoReply("")
-    for family, kind, protocol, _name, address in found:
+    for family, kind, protocol, _name, address in found[:ADDRESSES]:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(_left(limits.next()))
@@ -215,17 +259,53 @@ def connect(
             sock.close()
             words = f"no connection within {limits.timeout:g} s" if isinstance(error, socket.timeout) else ""
             why = NoReply(f"{address[0]} port {port}: {words or error.strerror or error}")
-            log.append(f"-- {why.text}")
+            log.add([f"-- {why.text}"])
             continue
-        log.append(f"-- connected to {address[0]} port {port}")
+        log.add([f"-- connected to {address[0]} port {port}"])
         return Connection(sock, limits, str(address[0]), sock.getsockname()[0], log)
     return why
 
 
 def own_name() -> str:
-    """The fully qualified name of this host, or an empty string where it has none."""
-    name = socket.getfqdn()
+    """The fully qualified name of this host, or an empty string where it has none, or nobody says it in time."""
+    try:
+        name = _in_time(socket.getfqdn, NAME_TIMEOUT)
+    except OSError:
+        return ""
     return name if "." in name and not name.startswith("localhost") else ""
+
+
+def _addresses(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
+    """What getaddrinfo(3) says of a name. Raises OSError and ValueError."""
+
+    def ask() -> list[tuple[Any, ...]]:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    return ask() if is_address(host) else _in_time(ask, seconds)
+
+
+def _in_time(work: Callable[[], T], seconds: float) -> T:
+    """What a call into the C library's resolver returns, which knows no time limit and heeds no signal.
+
+    Its thread is left behind where it has none. Raises TimeoutError, and what ``work`` raises of OSError and
+    ValueError.
+    """
+    said: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            said.put((work(), None))
+        except (OSError, ValueError) as error:
+            said.put((None, error))
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    try:
+        answer, error = said.get(timeout=max(seconds, 0.001))
+    except queue.Empty:
+        raise TimeoutError(errno.ETIMEDOUT, f"the resolver does not answer within {max(seconds, 0):.3g} s") from None
+    if error:
+        raise error
+    return cast("T", answer)
 
 
 def datagram(server: str, query: bytes, timeout: float, port: int = 53) -> bytes | None:

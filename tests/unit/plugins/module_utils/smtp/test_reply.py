@@ -44,7 +44,8 @@ NO_REPLIES = [
     (b"250-one\r\nnoise\r\n", "not an SMTP reply: noise"),
     (b"250 " + b"x" * MAX_LINE + b"\r\n", "a reply line is longer"),
     (b"250 " + b"x" * MAX_LINE, "a reply line is longer"),
-    (b"250-more\r\n" * (MAX_REPLY // 10 + 1), "a reply is longer"),
+    ((b"250-" + b"x" * 1000 + b"\r\n") * (MAX_REPLY // 1000 + 1), "a reply is longer"),
+    (b"250-more\r\n" * 513, "a reply has more than 512 lines"),
 ]
 LINE = st.binary(max_size=40).filter(lambda line: b"\n" not in line and not line.endswith(b"\r"))
 
