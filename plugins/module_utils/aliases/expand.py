@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
 LIMIT = 100_000
+MEMBERS_OF_LOOPS = 1000  # after the first loop: where each node leads back, naming all would be quadratic
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
     problems: list[Problem] = []
     verdicts: list[str] = []
     seen = {start}
-    way: dict[Hashable, Edge] = {}  # the nodes that are open, in order, each with the edge that it was left by
+    way: list[Edge] = []  # the edge by which each open node was left last
+    depths: dict[Hashable, int] = {}  # of the open nodes
     open_nodes: list[tuple[Hashable, Iterator[Edge]]] = []
+    loops = _Loops()
 
     def enter(node: Hashable) -> None:
         here = step(node)
@@ -97,6 +100,7 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
         if here.destinations and not here.problems:
             verdicts.append(PASS)
         edges.extend(Edge(node, end.value, end.via) for end in here.destinations if end.via and end.value != str(node))
+        depths[node] = len(open_nodes)
         open_nodes.append((node, iter(here.edges)))
 
     enter(start)
@@ -105,19 +109,19 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
         edge = next(onward, None)
         if edge is None:
             open_nodes.pop()
-            way.pop(node, None)
+            del depths[node], way[len(open_nodes) :]
             continue
         edges.append(edge)
-        way[node] = edge
-        if edge.target in way:
-            problems.append(_loop(way, edge.target))
+        way[len(open_nodes) - 1 :] = [edge]
+        if edge.target in depths:
+            problems += loops.add(way, depths[edge.target])
         elif edge.target not in seen:
             if len(seen) >= limit:
                 problems.append(Problem("R1", INCONCLUSIVE, f"the expansion has more than {limit} members"))
                 break
             seen.add(edge.target)
             enter(edge.target)
-    found = list(dict.fromkeys(problems))
+    found = list(dict.fromkeys([*problems, *loops.rest()]))
     if not destinations and not any(problem.weight in (FAIL, INCONCLUSIVE) for problem in found):
         found.append(Problem("R2", FAIL, "%s leads nowhere" % (address or start)))
     verdict = add_up([*verdicts, *(problem.weight for problem in found)])
@@ -130,16 +134,34 @@ def walk(start: Hashable, step: Callable[[Any], Step], limit: int = LIMIT, addre
     )
 
 
-def _loop(way: dict[Hashable, Edge], target: Hashable) -> Problem:
-    """The whole cycle, from ``target`` to ``target``, and where each of its edges stands."""
-    nodes = list(way)
-    cycle = nodes[nodes.index(target) :]
-    names = [str(node) for node in cycle]
+class _Loops:
+    """The loops of one walk. The first is reported, and others for as long as all of these have few members."""
+
+    def __init__(self) -> None:
+        self._members, self._more = 0, 0
+
+    def add(self, way: list[Edge], start: int) -> list[Problem]:
+        """What there is to say of the loop that the edges of ``way`` make from ``start`` on."""
+        members = len(way) - start
+        if self._members and self._members + members > MEMBERS_OF_LOOPS:
+            self._more += 1
+            return []
+        self._members += members
+        return [_loop(way[start:])]
+
+    def rest(self) -> list[Problem]:
+        message = f"there are {self._more} more loops"
+        return [Problem("R1", FAIL, message, "", "fix the loops above first")] if self._more else []
+
+
+def _loop(edges: list[Edge]) -> Problem:
+    """The whole cycle that these edges make, and where each of them stands."""
+    names = [str(edge.source) for edge in edges]
     return Problem(
         "R1",
         FAIL,
-        "the mail goes round in a loop: {}".format(" -> ".join([*names, str(target)])),
-        ", ".join(dict.fromkeys(way[node].via for node in cycle)),
+        "the mail goes round in a loop: {}".format(" -> ".join([*names, names[0]])),
+        ", ".join(dict.fromkeys(edge.via for edge in edges)),
         "let one of {} lead to a person's mailbox".format(", ".join(dict.fromkeys(names))),
     )
 

@@ -42,6 +42,7 @@ _TOKEN = re.compile(
     """,
     re.ASCII | re.DOTALL | re.VERBOSE,
 )
+_SIGN_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
 _BARE_WORD = re.compile(r'[^\s"\\(),:;<>@#\[\]]+|:[a-z]+:', re.ASCII)
 _BARE_NAME = re.compile(r'[^\s"\\(),:;<>@#\[\]|/]+', re.ASCII)
 _BARE_PATH = re.compile(r'(?::include:)?/[^\s"\\(),:;<>@#\[\]]*', re.ASCII)
@@ -95,20 +96,29 @@ class Table(NamedTuple):
 def parse(text: str) -> Table:
     """The table that a text holds; raises ``ParseError``."""
     parts: list[Entry | str] = []
-    start, entry, words = 0, "", ""
-    comments = ""
+    start = 0  # the number of the line that the entry began on
+    entry: list[str] = []
+    comments: list[str] = []
+
+    def end_of_entry() -> None:
+        parts.extend(filter(None, (_entry(start, entry), "".join(comments))))
+        entry.clear()
+        comments.clear()
+
     for number, line in enumerate(_LINE.findall(text), 1):
         if line[0] in _INDENT and _is_comment(line):
-            comments += line
+            comments.append(line)
         elif line[0] in _BLANK:
             if not entry:
                 raise ParseError(number, "begins with white space, and there is no entry before it that it continues")
-            entry, words, comments = entry + comments + line, words + line.rstrip("\n"), ""
+            entry += [*comments, line]
+            comments.clear()
         else:
-            parts += _entry(start, words, entry), comments
-            start, entry, words, comments = number, line, line.rstrip("\n"), ""
-    parts += _entry(start, words, entry), comments
-    return Table(tuple(filter(None, parts)))
+            end_of_entry()
+            start = number
+            entry.append(line)
+    end_of_entry()
+    return Table(tuple(parts))
 
 
 def target(text: str) -> Target:
@@ -200,18 +210,19 @@ def cycle(table: Table, names: Iterable[str]) -> list[str]:
         return iter([target.value.lower() for target in found if target.kind == NAME])
 
     for start in names:
-        way = {start: onward(start)}
+        way, depths = [(start, onward(start))], {start: 0}
         while way:
-            name = next(reversed(way))
-            following = next(way[name], None)
-            if following is None:
+            name, following = way[-1]
+            reached = next(following, None)
+            if reached is None:
                 done.add(name)
-                del way[name]
-            elif following in way and following != name:
-                members = list(way)
-                return [*members[members.index(following) :], following]
-            elif following not in done and following != name:
-                way[following] = onward(following)
+                del depths[name]
+                way.pop()
+            elif reached in depths and reached != name:
+                return [*(member for member, _dummy in way[depths[reached] :]), reached]
+            elif reached not in done and reached != name:
+                depths[reached] = len(way)
+                way.append((reached, onward(reached)))
     return []
 
 
@@ -219,9 +230,11 @@ def _is_comment(line: str) -> bool:
     return line.lstrip(_BLANK + "\n")[:1] in ("", "#")
 
 
-def _entry(line: int, words: str, text: str) -> Entry | str:
-    if not text:
-        return ""
+def _entry(line: int, lines: list[str]) -> Entry | None:
+    """The entry that these lines are, comments among them; ``line`` is the number of the first."""
+    if not lines:
+        return None
+    words = "".join(text.rstrip("\n") for text in lines if not _is_comment(text))
     key = _KEY.match(words)
     if not key:
         raise ParseError(line, 'is not of the form "name: targets", where odd signs in a name want quotes')
@@ -234,7 +247,7 @@ def _entry(line: int, words: str, text: str) -> Entry | str:
             targets = _targets(right)
         except ValueError as error:
             raise ParseError(line, str(error)) from error
-    return Entry(line, name.lower(), tuple(targets), text)
+    return Entry(line, name.lower(), tuple(targets), "".join(lines))
 
 
 def _targets(right: str) -> list[Target]:
@@ -281,10 +294,10 @@ def _target(value: str, is_address: bool) -> Target:
 def _end_of_comment(text: str, start: int) -> int:
     """Where the comment that opens at ``start`` ends; comments nest."""
     depth = 0
-    for sign in re.finditer(r"\\.|[()]", text[start:], re.DOTALL):
+    for sign in _SIGN_IN_COMMENT.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(sign[0], 0)
         if not depth:
-            return start + sign.end()
+            return sign.end()
     raise ValueError("'(' has no counterpart")
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable, NamedTuple, Union
 
@@ -186,15 +187,15 @@ class Parser:
             table = Table(name, kind, path) if sign else Table(name, "file", rest[0].text)
         self.config.tables[name] = table
 
-    def _value(self, rest: list[Word]) -> Table:
+    def _value(self, rest: deque[Word]) -> Table:
         """A table where one is wanted: by its name, in braces, or as one value."""
-        first = rest.pop(0)
+        first = rest.popleft()
         if first.kind != "sign":
             return Table("", "static", entries=((first.text, "", first.where),))
         inner = []
         closing = {"{": "}", "<": ">"}.get(first.text, "")
         while rest:
-            word = rest.pop(0)
+            word = rest.popleft()
             if word.kind == "sign" and word.text == closing:
                 break
             inner.append(word)
@@ -203,34 +204,34 @@ class Parser:
         return Table("", "static", entries=_entries(inner))
 
     def _action(self, words_of_it: list[Word]) -> Action:
-        name, rest = words_of_it[0], words_of_it[1:]
-        method = rest.pop(0).text
+        name, rest = words_of_it[0], deque(words_of_it[1:])
+        method = rest.popleft().text
         argument = ""
         options: dict[str, Value] = {}
         takes_argument = method in ("lmtp", "mda") or (method == "maildir" and rest and rest[0].text not in VALUED)
         if takes_argument and rest and (rest[0].kind == "text" or rest[0].text not in ("junk", "rcpt-to")):
-            argument = rest.pop(0).text
+            argument = rest.popleft().text
         while rest:
-            option = rest.pop(0)
+            option = rest.popleft()
             if option.text in VALUED and option.kind == "word" and rest:
                 table = rest[0].kind == "sign" or option.text in ("host", "src")
-                options[option.text] = self._value(rest) if table else rest.pop(0).text
+                options[option.text] = self._value(rest) if table else rest.popleft().text
             else:
                 options[option.text] = ""
         return Action(name.text, name.where, method, argument, options)
 
     def _rule(self, statement: list[Word]) -> Rule:
-        where, rest = statement[0].where, statement[1:]
+        where, rest = statement[0].where, deque(statement[1:])
         conditions: list[Condition] = []
         action: Action | None = None
         negated = False
         while rest:
-            what = rest.pop(0).text
+            what = rest.popleft().text
             if what == "!":
                 negated = True
                 continue
             if what == "action" and rest:
-                name = rest.pop(0).text
+                name = rest.popleft().text
                 action = self.config.actions.get(name, Action(name, where))
             elif what != "reject":
                 conditions.append(self._condition(what, negated, rest))
@@ -239,26 +240,26 @@ class Parser:
         conditions += [Condition(f"{word} local") for word in ("from", "for") if word not in given]
         return Rule(where, tuple(conditions), action)
 
-    def _condition(self, what: str, negated: bool, rest: list[Word]) -> Condition:
+    def _condition(self, what: str, negated: bool, rest: deque[Word]) -> Condition:
         if what in ("from", "for") and rest:
-            what += " " + rest.pop(0).text
+            what += " " + rest.popleft().text
         if what in BARE or (what in OPTIONAL and (not rest or rest[0].text in KEYWORDS)):
             return Condition(what, negated)
         regex = bool(rest) and rest[0].text == "regex" and rest[0].kind == "word"
         if regex:
-            rest.pop(0)
+            rest.popleft()
         return Condition(what, negated, regex, self._value(rest) if rest else None)
 
 
 def _entries(inner: list[Word]) -> tuple[tuple[str, str, str], ...]:
     """Keys, values and places in the braces of a table; a list has no values."""
     found: list[tuple[str, str, str]] = []
-    values = [word for word in inner if word.kind != "sign" or word.text in ("=", "=>")]
+    values = deque(word for word in inner if word.kind != "sign" or word.text in ("=", "=>"))
     while values:
-        key = values.pop(0)
+        key = values.popleft()
         if len(values) > 1 and values[0].kind == "sign":
-            found.append((key.text, values[1].text, key.where))
-            del values[:2]
+            values.popleft()
+            found.append((key.text, values.popleft().text, key.where))
         else:
             found.append((key.text, "", key.where))
     return tuple(found)

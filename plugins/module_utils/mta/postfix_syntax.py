@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 NEVER_SPLIT = ("postmaster", "mailer-daemon", "double-bounce")
@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
+_SIGN_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
 
 
 class Key(NamedTuple):
@@ -42,41 +43,57 @@ def addresses(text: str) -> list[str]:
     Comments and phrases are dropped, and two words side by side are two members.
     """
     found: list[str] = []
-    word, after_word, phrase, at = "", False, 0, 0
-    while at < len(text):
-        if text[at] == "(":
-            at = _end_of_comment(text, at)
-            continue
-        token = _TOKEN.match(text, at)
-        if token is None:  # a lone control character
-            at += 1
-            continue
-        at = token.end()
-        kind = str(token.lastgroup)
-        value = token.group(kind)
+    word: list[str] = []
+    after_word, phrase = False, 0
+
+    def end_of_member() -> None:
+        if any(word):
+            found.append("".join(word))
+        word.clear()
+
+    for kind, value in _tokens(text):
         if kind == "sign" and value in ",;>":
-            found.append(word)
-            word, after_word, phrase = "", False, len(found)
+            end_of_member()
+            after_word, phrase = False, len(found)
         elif kind == "sign" and value == "<":
             del found[phrase:]
-            word, after_word = "", False
+            word.clear()
+            after_word = False
         elif kind == "sign":
-            word, after_word = word + value, False
-        elif kind != "space":
+            word.append(value)
+            after_word = False
+        else:
             if after_word:
-                found.append(word)
-                word = ""
-            word, after_word = word + (value if kind == "literal" else plain(value)), True
-    return [member for member in [*found, word] if member]
+                end_of_member()
+            word.append(value if kind == "literal" else plain(value))
+            after_word = True
+    end_of_member()
+    return found
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    """The kinds and texts of the tokens, white space and comments left out, quotes without their signs."""
+    at = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if text[at] == "(":
+            at = _end_of_comment(text, at)
+        elif token is None:  # a lone control character
+            at += 1
+        else:
+            at = token.end()
+            kind = str(token.lastgroup)
+            if kind != "space":
+                yield kind, token[kind]
 
 
 def _end_of_comment(text: str, start: int) -> int:
     """Where the comment that opens at ``start`` ends; comments nest."""
     depth = 0
-    for sign in re.finditer(r"\\.|[()]", text[start:], re.DOTALL):
+    for sign in _SIGN_IN_COMMENT.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(sign.group(), 0)
         if depth == 0:
-            return start + sign.end()
+            return sign.end()
     return len(text)
 
 

@@ -9,7 +9,10 @@ import posixpath
 import re
 from typing import NamedTuple
 
-_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\([^()]*\)|[^,"(])+')
+# What belongs to one member; comments are dropped. Behind a quote that nothing closes no other one is closed, either.
+_PART = re.compile(r'(?P<kept>"[^"\\]*(?:\\.[^"\\]*)*"|[^,"(]+)|\([^()]*\)', re.DOTALL)
+_PART_BEHIND_AN_OPEN_QUOTE = re.compile(r'(?P<kept>[^,"(]+)|\([^()]*\)')
+_LOOKED_UP = re.compile(r"map_lookup: \w+ \(")
 _DATABASES = ("hash", "btree", "dbm", "cdb")
 
 
@@ -37,11 +40,11 @@ def option(cf: str, name: str) -> str:
 
 def maps(cf: str) -> list[Map]:
     """The maps that are looked up in files."""
-    rows = re.findall(r"^K(\w+)\s+(\w+)\s+(.*)$", cf, re.MULTILINE)
+    rows = (line[1:].split() for line in cf.split("\n") if line.startswith("K"))
     return [
-        Map(name, kind, re.sub(r"\.(db|cdb)$", "", rest.split()[-1]))
-        for name, kind, rest in rows
-        if kind in _DATABASES and rest.split()[-1].startswith("/")
+        Map(row[0], row[1], re.sub(r"\.(db|cdb)$", "", row[-1]))
+        for row in rows
+        if len(row) > 2 and row[1] in _DATABASES and row[-1].startswith("/")
     ]
 
 
@@ -87,12 +90,28 @@ def onward(text: str) -> Route | None:
 
 def found_in_map(text: str) -> dict[str, str]:
     """The keys that a map has, and what it returns for them, from the answers of the test mode to ``/map``."""
-    return dict(re.findall(r"map_lookup: \w+ \((.*?)\) returns (.*) \(0\)$", text, re.MULTILINE))
+    found = {}
+    for line in text.split("\n"):
+        head = _LOOKED_UP.search(line)
+        key, sign, value = line[head.end() :].partition(") returns ") if head else ("", "", "")
+        if sign and value.endswith(" (0)"):
+            found[key] = value[: -len(" (0)")]
+    return found
 
 
 def members(text: str) -> list[str]:
     """The members of a right-hand side, without comments, and without quotes where they are around all of one."""
-    items = (re.sub(r'("(?:[^"\\]|\\.)*")|\([^()]*\)', r"\1", item).strip() for item in _ITEM.findall(text))
+    found: list[list[str]] = [[]]
+    part, at = _PART, 0
+    while at < len(text):
+        token = part.match(text, at)
+        if token is None:
+            part = _PART_BEHIND_AN_OPEN_QUOTE if text[at] == '"' else part
+            found.append([])
+        elif token["kept"]:
+            found[-1].append(token["kept"])
+        at = token.end() if token else at + 1
+    items = ("".join(parts).strip() for parts in found)
     return [plain(item) for item in items if item]
 
 

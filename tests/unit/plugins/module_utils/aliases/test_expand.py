@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Edge, Step, walk
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import (
+    MEMBERS_OF_LOOPS,
+    Destination,
+    Edge,
+    Step,
+    walk,
+)
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import Problem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +85,22 @@ def test_a_chain_of_any_depth_is_followed():
     depth = 50_000
     graph = [[node + 1] for node in range(depth)] + [[]]
     assert walk(0, step_of(graph)).destinations == (Destination("mailbox", f"/var/mail/{depth}"),)
+
+
+def test_where_each_node_leads_back_the_first_loop_is_named_whole_and_the_others_are_counted():
+    size = 3000
+    graph = [[0, *([node + 1] if node + 1 < size else [])] for node in range(size)]
+    found = loops(walk(0, step_of(graph)))
+    assert found[0].message.endswith("loop: 0 -> 0")
+    named = len(found) - 1
+    assert sum(problem.message.count(" -> ") for problem in found) <= MEMBERS_OF_LOOPS
+    assert found[-1].message == f"there are {size - named} more loops"
+
+
+def test_one_loop_is_named_whole_however_long_it_is():
+    size = 3000
+    (found,) = loops(walk(0, step_of([[(node + 1) % size] for node in range(size)])))
+    assert found.message.count(" -> ") == size
 
 
 def test_ways_that_meet_again_are_no_loop_and_cost_nothing():

@@ -35,6 +35,11 @@ Mesmtp2525, P=[IPC], F=mDFMuXa, R=EnvToSMTP, E=\\r\\n, L=990, T=DNS/RFC822/SMTP,
 """
 
 
+@pytest.mark.parametrize("line", ["K", "Kx", "Kx ", "Kx hash", "Kx hash  ", "Kx hash -o", "K hash /x", "Kx\n  hash /x"])
+def test_a_map_without_a_file_is_no_map_that_is_looked_up_in_a_file(line):
+    assert maps(f"{line}\nKy hash /y\n")[-1:] == [Map("y", "hash", "/y")]
+
+
 def test_the_configuration_names_its_options_maps_alias_files_and_ports():
     assert (option(CF, "DefaultUser"), option(CF, "ForwardPath")) == ("mail:mail", "")
     assert maps(CF) == [Map("access", "hash", "/etc/mail/access"), Map("virtuser", "hash", "/etc/mail/virtusertable")]
