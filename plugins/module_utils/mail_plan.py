@@ -40,6 +40,9 @@ SERVICES = ("mx", "send_only", "closed")
 # Seconds in which a change has to be proven.
 CONFIRMED_WITHIN = (10, 86400)
 
+# Seconds in which one command of a change has to end.
+COMMAND_WITHIN = (10, 3600)
+
 # What postmaster can ask to be told of, beside what nobody else can be told.
 NOTICES = ("bounces",)
 
@@ -59,6 +62,7 @@ class Names:
     notices: str = "mta_postmaster_notices"
     settings: str = "mta_extra_settings"
     confirm: str = "mta_confirm_timeout"
+    command: str = "mta_command_timeout"
     services: str = "role_addresses_services"
     targets: str = "role_addresses_targets"
     overrides: str = "role_addresses_domains"
@@ -75,7 +79,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
     ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``,
-    ``confirm_timeout`` (seconds);
+    ``confirm_timeout`` and ``command_timeout`` (seconds);
     ``domains`` (all that the host serves, in the order in which they were given); ``defences`` (see there; what was
     blocked until a day before ``today`` no longer is).
     """
@@ -119,6 +123,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
         "confirm_timeout": note.number(NAMES.confirm, get(NAMES.confirm, 600), *CONFIRMED_WITHIN),
+        "command_timeout": note.number(NAMES.command, get(NAMES.command, 120), *COMMAND_WITHIN),
         "defences": defences(note, variables, today),
     }
     model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}

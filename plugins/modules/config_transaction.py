@@ -136,8 +136,33 @@ options:
         description: The systemd unit.
         type: str
         required: true
+      mta:
+        description:
+          - The MTA whose daemon this is. After a change no process of it may go on as before.
+          - A reload that reaches none is followed by a restart. A daemon that outlives that is stopped.
+          - Where this is not given, an answer alone shows that the change is in force.
+        type: str
+        choices: &mtas [exim, opensmtpd, postfix, sendmail]
+      listens:
+        description:
+          - Where the service has to listen after its activation. On the ports of this list it may listen nowhere else.
+          - Nothing is asked for where the list is empty.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          address:
+            description: An address; V(all) for all addresses of the host, V(loopback) for those of loopback.
+            type: str
+            required: true
+          port:
+            description: TCP port.
+            type: int
+            default: 25
       reload:
-        description: The command that makes the service read its configuration again; none where only a restart does.
+        description:
+          - The command that makes the service read its configuration again; none where only a restart does.
+          - C({daemon}) stands for the process of the daemon of O(service.mta), or for several.
         type: list
         elements: str
         default: []
@@ -146,6 +171,13 @@ options:
         type: list
         elements: str
         required: true
+      needs:
+        description:
+          - Units that the service asks, such as a spam filter. They are enabled and told of their files before the
+            service itself is, each in a time of its own. One that fails is a warning.
+        type: list
+        elements: str
+        default: []
       restart_on:
         description: Where a reload is not enough.
         type: list
@@ -214,7 +246,7 @@ options:
       mta:
         description: The MTA that serves now.
         type: str
-        choices: &mtas [exim, opensmtpd, postfix, sendmail]
+        choices: *mtas
         required: true
       by:
         description: The one that is to serve.
@@ -232,9 +264,9 @@ options:
     elements: str
     default: []
   timeout:
-    description: How long a command may take, and the service to answer, in seconds.
+    description: How long a command may take, in seconds. A service that was started has 30 seconds to answer.
     type: float
-    default: 20
+    default: 120
   state_dir:
     description: Where the journals are kept, with the old files.
     type: path
@@ -361,6 +393,14 @@ ARGUMENTS = {
         "type": "dict",
         "options": {
             "name": {"type": "str", "required": True},
+            "mta": {"type": "str", "choices": MTAS},
+            "listens": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"address": {"type": "str", "required": True}, "port": {"type": "int", "default": 25}},
+            },
+            "needs": {**WORDS, "default": []},
             "reload": {**WORDS, "default": []},
             "restart": {**WORDS, "required": True},
             "restart_on": {
@@ -391,7 +431,7 @@ ARGUMENTS = {
         },
     },
     "reason": {**WORDS, "default": []},
-    "timeout": {"type": "float", "default": 20},
+    "timeout": {"type": "float", "default": 120},
     "state_dir": {"type": "path", "default": "/var/lib/mailops-postmaster"},
 }
 

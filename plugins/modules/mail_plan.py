@@ -71,6 +71,10 @@ options:
     description: Seconds until the host rolls a change back that was not proven, from 10 to 86400.
     type: int
     default: 600
+  mta_command_timeout:
+    description: Seconds that one command of a change may take, from 10 to 3600.
+    type: int
+    default: 120
   mta_blocklists:
     description: The DNS zones of blocklists (RFC 5782).
     type: list
@@ -203,6 +207,9 @@ plan:
       type: dict
     confirm_timeout:
       description: Seconds in which a change has to be proven.
+      type: int
+    command_timeout:
+      description: Seconds that one command of a change may take.
       type: int
     defences:
       description: The defences, which spare postmaster and abuse, and the clients that are blocked today.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from . import process
 from .process import Completed, NoAnswerError
+from .processes import Process, processes
 
 __all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
@@ -65,11 +66,14 @@ class FileStat:
 
 @dataclass(frozen=True)
 class Socket:
-    """A TCP socket on which something listens, and the programs that hold it."""
+    """A TCP socket on which something listens; its number in the kernel, which no other one ever has; and the programs
+    and processes that hold it, as far as they can be seen."""
 
     address: str
     port: int
     programs: frozenset[str]
+    inode: str = ""
+    pids: frozenset[int] = frozenset()
 
 
 class Host:
@@ -162,7 +166,14 @@ class Host:
         """All TCP sockets of this host on which something listens."""
         sockets = [*listening(self._lines("/proc/net/tcp")), *listening(self._lines("/proc/net/tcp6"))]
         holders = _holders({found[2] for found in sockets})
-        return [Socket(address, port, frozenset(holders[inode])) for address, port, inode in sockets]
+        return [
+            Socket(address, port, frozenset(holders[inode].values()), inode, frozenset(holders[inode]))
+            for address, port, inode in sockets
+        ]
+
+    def processes(self) -> list[Process]:
+        """All processes of this host."""
+        return processes()
 
     def _lines(self, path: str) -> list[str]:
         try:
@@ -211,14 +222,15 @@ def listening(lines: Sequence[str]) -> Iterator[tuple[str, int, str]]:
             yield str(ipaddress.ip_address(raw)), int(port, 16), fields[9]
 
 
-def _holders(inodes: set[str]) -> dict[str, set[str]]:
-    """The programs that hold each socket, as far as they can be seen."""
-    holders: dict[str, set[str]] = {inode: set() for inode in inodes}
+def _holders(inodes: set[str]) -> dict[str, dict[int, str]]:
+    """The processes that hold each socket, with the names of their programs, as far as they can be seen."""
+    holders: dict[str, dict[int, str]] = {inode: {} for inode in inodes}
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         inode = _target(link)[len("socket:[") : -1]
         if inode in holders:
-            program = _target(link.partition("/fd/")[0] + "/exe").split("/")[-1]
-            holders[inode].add(program.partition(" ")[0])
+            folder = link.partition("/fd/")[0]
+            program = _target(folder + "/exe").split("/")[-1]
+            holders[inode][int(folder.split("/")[-1])] = program.partition(" ")[0]
     return holders
 
 

@@ -36,16 +36,17 @@ WAS = {
 @dataclass(frozen=True)
 class Ended:
     """Why the service does not answer all the same, empty where it does; and the mail of another MTA that nobody took,
-    and that which could not be read, by file."""
+    and that which could not be read, by file; and what else is to be known of the service."""
 
     still: str = ""
     kept: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
         found = {"handed over": self.kept, "read": self.unread}
-        return [
+        return self.notes + [
             f"mail that could not be {what} is kept in {path}: {why}"
             for what, paths in found.items()
             for path, why in paths.items()
@@ -77,7 +78,7 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
     closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
     still = hide(still, (image.content.decode("utf-8", "replace") for image in closed))
-    ended = Ended(still, switch.settle(journal.answered), unread)
+    ended = Ended(still, switch.settle(journal.answered), unread, service.warnings)
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()
     switch.forget()

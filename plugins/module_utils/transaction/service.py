@@ -7,27 +7,34 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..smtp.reply import NoReply
 from ..smtp.transport import Limits, connect, own_name
+from .force import ENDING, RENEWED, Force
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._system.host import Host
+    from .force import Signs
 
+DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
+ANSWER = 30.0  # seconds for a service that was started to answer
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
 HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration
 
 
 class Service:
-    """A systemd unit, and the addresses on which it must answer; ``timeout`` in seconds."""
+    """A systemd unit, and the addresses on which it must answer; ``timeout`` of a command in seconds."""
 
     def __init__(
         self, host: Host, unit: Mapping[str, Any], answers: Sequence[Mapping[str, Any]], timeout: float
     ) -> None:
         self._host, self._unit, self._answers, self._timeout = host, unit, answers, timeout
+        self._force = Force(host, unit, answers)
+        self._late = ""
+        self.warnings: list[str] = []
 
     @property
     def enabled(self) -> bool:
@@ -38,29 +45,78 @@ class Service:
         return not self._unit or self._says("is-active")
 
     def activate(self, how: str) -> str:
-        """Bring the unit up with the configuration that is in place; an empty string, or what went wrong."""
+        """Bring the unit up with the configuration that is in place, and see that it is in force; an empty string, or
+        what went wrong. What is no reason to fail is in ``warnings``."""
         if not self._unit:
             return ""
         if how == "none" and self.enabled and self.active:
             return ""
+        self._bring_needs()
         # systemd does not start a unit that was started a few times in a row: this start is meant
         self._says("reset-failed")
-        commands = [] if self.enabled else [["systemctl", "enable", self._unit["name"]]]
-        commands.append((how == "reload" and self.active and self._unit["reload"]) or self._unit["restart"])
-        for command in commands:
-            done = self._host.run(command, timeout=self._timeout)
-            if done.rc:
-                return f"`{done.command}` failed: {(done.err or done.out).strip() or done.rc}"
-        return self.answer()
+        enabled = "" if self.enabled else self._tell(["systemctl", "enable", self._unit["name"]])
+        if enabled:
+            return enabled
+        before = self._force.signs()
+        told = self._reload(before) if how == "reload" and self.active else None
+        reloaded = told is not None
+        told = self._restart(before) if told is None else told
+        if told and not self._late:
+            return told
+        wrong = self.answer(lambda: self._force.wrong(before, reloaded))
+        return "; ".join(filter(None, (wrong and self._late, wrong)))
 
-    def answer(self) -> str:
-        """Wait until every address greets and answers EHLO, twice; an empty string, or what went wrong."""
-        limits = Limits.starting_now(self._timeout, self._timeout)
-        wrong = self._wrong(limits)
-        while self._answers and not limits.over:
+    def _bring_needs(self) -> None:
+        """Have the units that the service asks enabled, and told of their files."""
+        needs = self._unit.get("needs") or []
+        words = [[verb, unit] for unit in needs for verb in ("enable", "reload-or-restart")]
+        for said in [["daemon-reload"], *words] if needs else []:
+            wrong = self._tell(["systemctl", "--quiet", *said])
+            self.warnings += [wrong] if wrong else []
+
+    def _reload(self, before: Signs) -> str | None:
+        """Let the service read its configuration again; what went wrong, and None where only a restart will do."""
+        argv = self._unit["reload"]
+        daemons = [str(one.pid) for one in self._force.daemons()] if DAEMON in argv else []
+        words = [word for given in argv for word in (daemons if given == DAEMON else [given])]
+        if not argv or (DAEMON in argv and not daemons):
+            return None
+        wrong = self._tell(words)
+        if (wrong and not self._late) or self._force.in_force(before, True, RENEWED):
+            return wrong
+        self.warnings.append(f"{self._force.wrong(before, True)} after the reload, and was restarted")
+        return None
+
+    def _restart(self, before: Signs) -> str:
+        """Start the service anew, and stop what goes on as before; what went wrong."""
+        wrong = self._tell(self._unit["restart"])
+        failed = wrong and not self._late
+        if self._force.in_force(before, False, 0 if failed else ENDING):
+            return wrong
+        stopped = self._force.stop_leftovers()
+        if not stopped:
+            return wrong
+        self.warnings += [f"{one} did not end with the service, and was stopped" for one in stopped]
+        return self._tell(self._unit["restart"])
+
+    def _tell(self, command: Sequence[str]) -> str:
+        """Run a command; what went wrong. That it timed out says nothing of the service: that is asked before it is
+        judged, and ``_late`` keeps the words."""
+        done = self._host.run(command, timeout=self._timeout)
+        self._late = f"{done.why}; allow more with mta_command_timeout" if done.timed_out else ""
+        return self._late or (done.why if done.rc else "")
+
+    def answer(self, misplaced: Callable[[], str] = str) -> str:
+        """Wait until every address greets and answers EHLO, twice, and nothing is ``misplaced``; an empty string, or
+        what went wrong."""
+        # where the command did not end in time, the service is still about to start
+        seconds = self._timeout if self._late else min(self._timeout, ANSWER)
+        limits = Limits.starting_now(seconds, seconds)
+        wrong = misplaced() or self._wrong(limits)
+        while (self._answers or wrong) and not limits.over:
             answered = not wrong
             time.sleep(HELD if answered else INTERVAL)
-            found = self._wrong(limits)
+            found = misplaced() or self._wrong(limits)
             if answered and not found:
                 return ""
             # that there was no more time is no answer: the one before says more

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from .._system.image import Image
+from .._system.processes import with_children
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
+from .daemons import DAEMONS
 from .packages import Packages, Plan
 from .service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from .._system.host import Host
     from ..queue.spool import Spool
@@ -93,7 +95,8 @@ class Switch:
         """The service of the old MTA, as the option of config_transaction."""
         unit = self._old.units[0]
         restart = f"systemctl daemon-reload; systemctl reset-failed {unit}; exec systemctl restart {unit}"
-        return {"name": unit, "reload": [], "restart": ["sh", "-c", restart]}
+        restart_command = ["sh", "-c", restart, f"systemctl restart {unit}"]
+        return {"name": unit, "mta": self._old.mta, "reload": [], "restart": restart_command}
 
     def fetch(self) -> None:
         """Bring all packages onto the disk, for both ways; nothing else is changed."""
@@ -197,11 +200,18 @@ class Switch:
             self._host.run(["systemctl", "stop", unit], timeout=60)
         for told in (0, signal.SIGTERM, signal.SIGKILL):
             until = time.monotonic() + ENDING
-            for pid in _processes(spool.programs):
+            for pid in self._processes(spool):
                 with suppress(ProcessLookupError):
                     os.kill(pid, told)
-            while any(_processes(spool.programs)) and time.monotonic() < until:
+            while self._processes(spool) and time.monotonic() < until:
                 time.sleep(INTERVAL)
+
+    def _processes(self, spool: Spool) -> list[int]:
+        """The processes that work on a queue: by their programs, or where these are not seen, by who started them."""
+        everything = self._host.processes()
+        daemons = with_children(DAEMONS[spool.mta].among(everything), everything)
+        unseen = [one for one in daemons if not one.program]
+        return [one.pid for one in everything if one in unseen or one.program.startswith(spool.programs)]
 
     def _deny_start(self) -> None:
         """Let no package start an MTA: with Debian's configuration it would take mail, and lose it."""
@@ -214,13 +224,3 @@ class Switch:
     def _allow_start(self) -> None:
         disk.restore(POLICY, disk.read_image(self._policy_before))
         disk.restore(self._policy_before, None)
-
-
-def _processes(programs: Sequence[str]) -> Iterator[int]:
-    """The processes of some programs; those in containers of this host are not its own."""
-    own = os.readlink("/proc/self/ns/pid")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            program, space = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "ns/pid"))
-            if program.startswith(tuple(programs)) and space == own:
-                yield int(pid)

@@ -191,8 +191,10 @@ class Transaction:
     def _must(self, argv: Sequence[str], stage: str, path: str = "", product: str = "") -> None:
         since = int(time.time())
         done = self._host.run(filled(argv, stage=stage, path=path, product=product), timeout=self._params["timeout"])
+        live = (self._params["stage"] or "").rstrip("/")
+        if done.timed_out:
+            raise UserError(f"{done.why.replace(stage, live)}{self._untouched}; allow more with mta_command_timeout")
         if done.rc:
-            live = (self._params["stage"] or "").rstrip("/")
             said = (done.out.strip(), done.err.strip(), self._reason(since))
             words = "\n".join(filter(None, said)).replace(stage, live)
             raise UserError(
@@ -267,7 +269,7 @@ class Transaction:
         return self._result(CONFIRMED, how, kept=ended.kept, warnings=[*self._warnings(), *ended.warnings])
 
     def _warnings(self) -> list[str]:
-        return Ended(unread=self._unread).warnings
+        return [*self._service.warnings, *Ended(unread=self._unread).warnings]
 
     def _refuse_others(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -283,7 +285,9 @@ class Transaction:
         deadline = time.time() + self._seconds
         how = how if how == "restart" else "reload"
         answers, answered, seconds = list(self._params["answers"]), self._service.answering, self._params["timeout"]
-        return Journal(self._id, images, deadline, how, dict(self._unit), answers, answered, seconds)
+        # where it listened before is not what was asked for now
+        service = {**self._unit, "listens": []} if self._unit else {}
+        return Journal(self._id, images, deadline, how, service, answers, answered, seconds)
 
     def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
         return {os.path.realpath(change.path): change.before for change in changes if change.changed}
@@ -340,7 +344,11 @@ class Transaction:
         raise UserError(
             "\n".join(filter(None, (f"the new configuration did not hold: {wrong}; {back}.", reason))),
             **self._result(
-                state, journal.activation, changed=state == PENDING, kept=ended.kept, warnings=ended.warnings
+                state,
+                journal.activation,
+                changed=state == PENDING,
+                kept=ended.kept,
+                warnings=[*self._service.warnings, *ended.warnings],
             ),
         )
 

@@ -1,0 +1,91 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of this host, by what /proc says of them to anybody.
+
+Without CAP_SYS_PTRACE, as in most containers, root sees neither the program of a daemon that runs as somebody else nor
+its files. Its command line, its parent and its namespace are seen all the same (proc(5)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PROC = "/proc"
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, and
+    ``program`` the path of what runs, empty where that is not seen."""
+
+    pid: int
+    parent: int
+    name: str
+    command: str
+    program: str = ""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.command or self.name})"
+
+
+def processes(proc: str = PROC) -> list[Process]:
+    """All processes of this host that live; those in containers of this host are not its own."""
+    return list(_processes(proc))
+
+
+def _processes(proc: str) -> Iterator[Process]:
+    for pid in filter(str.isdigit, os.listdir(proc)):
+        with contextlib.suppress(OSError):
+            found = process(int(pid), _read(f"{proc}/{pid}/status"), _read(f"{proc}/{pid}/cmdline"))
+            if found:
+                yield replace(found, program=_program(f"{proc}/{pid}/exe"))
+
+
+def process(pid: int, status: str, cmdline: str) -> Process | None:
+    """One process by its two files; None for one that has ended, and for one of another namespace."""
+    fields = dict(re.findall(r"^(\w+):[ \t]*(.*)$", status, re.MULTILINE))
+    inside = len(fields.get("NSpid", "").split()) > 1
+    if inside or fields.get("State", "X")[:1] in "ZX":
+        return None
+    command = " ".join(cmdline.replace("\0", " ").split())
+    return Process(pid, int(fields.get("PPid", "0")), fields.get("Name", ""), command)
+
+
+def leaders(found: Iterable[Process]) -> list[Process]:
+    """Those that no other one of them has started."""
+    by_pid = {one.pid: one for one in found}
+    return [one for one in by_pid.values() if one.parent not in by_pid]
+
+
+def with_children(found: Iterable[Process], everything: Iterable[Process]) -> list[Process]:
+    """Some processes, and all that these have started."""
+    of_parent: dict[int, list[Process]] = {}
+    for one in everything:
+        of_parent.setdefault(one.parent, []).append(one)
+    reached, waiting = {}, list(found)
+    while waiting:
+        one = waiting.pop()
+        if one.pid not in reached:
+            reached[one.pid] = one
+            waiting += of_parent.get(one.pid, [])
+    return list(reached.values())
+
+
+def _program(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()

@@ -1,0 +1,39 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the daemon of each MTA is known among the processes of a host, and by what it shows a reload. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._system.processes import Process
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """``command``: a regular expression for the command lines of the processes that hold the listening sockets.
+
+    ``renews``: the name of a process that the daemon starts anew when it reads its configuration again. Without one
+    the daemon opens its listening sockets anew then.
+    """
+
+    command: str
+    renews: str = ""
+
+    def among(self, processes: Iterable[Process]) -> list[Process]:
+        return [one for one in processes if re.search(self.command, one.command)]
+
+
+DAEMONS = {
+    "exim": Daemon(r"^\S*exim4? (.* )?-bdf?( |$)"),
+    "opensmtpd": Daemon(r"^/\S*/smtpd( |$)|^smtpd( -[dFv].*)?$|^smtpd: "),
+    # on SIGHUP its master keeps the sockets, and ends the queue manager (master(8))
+    "postfix": Daemon(r"^\S*/postfix/\S*master( |$)|^(smtpd|postscreen) -n ", renews="qmgr"),
+    "sendmail": Daemon(r"^sendmail: MTA: |^\S*sendmail(-mta)? (.* )?-bd( |$)"),
+}

@@ -1,0 +1,60 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes are known by what /proc says of them to anybody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import (
+    Process,
+    leaders,
+    process,
+    with_children,
+)
+
+STATUS = "Name:\texim4\nUmask:\t0022\nState:\tS (sleeping)\nPid:\t7\nPPid:\t1\nNSpid:\t7\n"
+DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [
+        (STATUS, DAEMON),
+        (STATUS.replace("S (sleeping)", "T (stopped)"), DAEMON),
+        (STATUS.replace("NSpid:\t7\n", ""), DAEMON),
+        (STATUS.replace("S (sleeping)", "Z (zombie)"), None),
+        (STATUS.replace("S (sleeping)", "X (dead)"), None),
+        (STATUS.replace("NSpid:\t7", "NSpid:\t7\t1"), None),
+        ("", None),
+    ],
+)
+def test_what_has_ended_and_what_is_in_a_container_is_no_process_of_the_host(status, found):
+    assert process(7, status, "/usr/sbin/exim4\0-bd\0-q30m\0") == found
+
+
+def test_this_process_is_found_with_its_parent_and_its_program():
+    (own,) = [one for one in Host().processes() if one.pid == os.getpid()]
+    assert own.parent == os.getppid()
+    assert own.program == os.path.realpath(sys.executable)
+    assert "pytest" in own.command
+
+
+def test_a_process_that_was_killed_is_not_found_even_before_its_parent_has_noticed():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert child.pid in {one.pid for one in Host().processes()}
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert child.pid not in {one.pid for one in Host().processes()}
+
+
+def test_a_family_has_one_leader_and_all_its_children():
+    family = [Process(pid, parent, "exim4", "") for pid, parent in ((7, 1), (8, 7), (9, 8), (20, 1))]
+    others = [Process(30, 1, "sh", ""), Process(31, 30, "exim4", "")]
+    assert [one.pid for one in leaders(family)] == [7, 20]
+    assert sorted(one.pid for one in with_children(family[:1], [*family, *others])) == [7, 8, 9]

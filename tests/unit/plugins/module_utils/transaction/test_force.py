@@ -1,0 +1,221 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change is confirmed only when no process goes on with the configuration before, for whatever reason it would."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host, Socket
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import force
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
+
+COMMANDS = {"exim": "/usr/sbin/exim4 -bd -q30m", "postfix": "/usr/lib/postfix/sbin/master -w"}
+OWN, ANY = "192.0.2.1", "0.0.0.0"
+OLD = "process 110 ({command}) went on with the configuration before"
+
+
+class Daemons(Host):
+    """A host on which daemons listen, each with its own sockets. What its programs do is said by ``habits``:
+
+    ``deaf`` (a reload and a stop reach nobody), ``no reload``, ``stubborn`` (SIGTERM is not heard), ``immortal``,
+    ``slow`` (all is done, but no command ends), ``hidden`` (nobody sees who holds a socket), ``broken`` (no start).
+    """
+
+    def __init__(self, mta, habits, asked, monkeypatch):
+        super().__init__()
+        self.mta, self.habits, self.asked, self.count, self.daemons = mta, habits, asked, 100, {}
+        self.killed, self.foreign = [], []
+        monkeypatch.setattr(force.os, "kill", self.kill)
+
+    def start(self, addresses):
+        self.count += 10
+        self.daemons[self.count] = addresses, self.count, self.count + 1
+
+    def processes(self):
+        found = []
+        for pid, (_addresses, _inode, child) in self.daemons.items():
+            found += [Process(pid, 1, "daemon", COMMANDS[self.mta]), Process(child, pid, "qmgr", "qmgr -l -t unix -u")]
+        return found
+
+    def listeners(self):
+        hidden = "hidden" in self.habits
+        found = [
+            Socket(address, 25, frozenset(), f"{inode}{address}", frozenset() if hidden else frozenset([pid]))
+            for pid, (addresses, inode, _child) in self.daemons.items()
+            for address in addresses
+        ]
+        return [*found, *self.foreign]
+
+    def kill(self, pid, sent):
+        self.killed.append((pid, sent))
+        deadly = {signal.SIGTERM, signal.SIGKILL} - ({signal.SIGTERM} if "stubborn" in self.habits else set())
+        if sent in deadly and "immortal" not in self.habits:
+            self.daemons.pop(pid, None)
+
+    def run(self, argv, stdin="", timeout=30.0):
+        assert not stdin
+        if argv[0] == "reload" and not {"deaf", "no reload"} & self.habits:
+            self.reload()
+        if argv[0] == "restart":
+            if not {"deaf", "stubborn", "immortal"} & self.habits:
+                self.daemons.clear()
+            taken = {address for addresses, _inode, _child in self.daemons.values() for address in addresses}
+            if not taken & {ANY, *self.asked} and "broken" not in self.habits:
+                self.start(self.asked)
+        late = "slow" in self.habits and argv[0] in ("reload", "restart")
+        return Completed(tuple(argv), 124 if late else 0, "", "", late, timeout)
+
+    def reload(self):
+        for pid, (addresses, inode, _child) in self.daemons.items():
+            self.count += 10
+            self.daemons[pid] = addresses, inode if self.mta == "postfix" else self.count, self.count + 1
+
+
+@pytest.fixture
+def change(monkeypatch):
+    monkeypatch.setattr(force, "ENDING", 0.01)
+    monkeypatch.setattr(force, "INTERVAL", 0.001)
+    for name in ("ENDING", "RENEWED"):
+        monkeypatch.setattr(f"{Service.__module__}.{name}", 0.01)
+
+    def run(mta, how, habits, before, asked, listens=None):
+        host = Daemons(mta, set(habits.split(", ")), asked, monkeypatch)
+        for addresses in before:
+            host.start(addresses)
+        unit = {"name": "mta", "mta": mta, "needs": [], "reload": ["reload", "{daemon}"], "restart": ["restart"]}
+        unit["listens"] = [{"address": address, "port": 25} for address in listens or asked]
+        service = Service(host, unit, [], 0.05)
+        return service.activate(how), service, host
+
+    return run
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize(
+    ("how", "habits", "before", "warned"),
+    [
+        ("restart", "", [[OWN]], ""),
+        ("restart", "", [[ANY]], ""),
+        ("restart", "hidden", [[ANY]], ""),
+        ("restart", "", [], ""),
+        ("restart", "slow", [[ANY]], ""),
+        ("restart", "deaf", [[ANY]], "did not end with the service, and was stopped"),
+        ("restart", "deaf, hidden", [[ANY]], "did not end with the service, and was stopped"),
+        ("restart", "deaf", [[ANY], ["192.0.2.9"]], "did not end with the service, and was stopped"),
+        ("restart", "stubborn", [[ANY]], "did not end with the service, and was stopped"),
+        ("restart", "deaf, slow", [[ANY]], "did not end with the service, and was stopped"),
+        ("reload", "", [[OWN]], ""),
+        ("reload", "hidden", [[OWN]], ""),
+        ("reload", "slow", [[OWN]], ""),
+        ("reload", "no reload", [[OWN]], "after the reload, and was restarted"),
+        ("reload", "no reload, hidden", [[OWN]], "after the reload, and was restarted"),
+        ("reload", "deaf", [[OWN]], "did not end with the service, and was stopped"),
+        ("reload", "", [], ""),
+    ],
+)
+def test_a_change_gets_into_force_whatever_the_old_daemon_does(change, mta, how, habits, before, warned):
+    wrong, service, host = change(mta, how, habits, before, [OWN])
+    assert wrong == ""
+    assert [addresses for addresses, _inode, _child in host.daemons.values()] == [[OWN]]
+    assert any(warned in text for text in service.warnings) if warned else not service.warnings
+    assert bool(host.killed) == ("was stopped" in warned)
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize(
+    ("how", "habits", "before", "asked", "said"),
+    [
+        ("restart", "immortal", [[ANY]], [OWN], OLD),
+        (
+            "restart",
+            "immortal, hidden",
+            [[ANY]],
+            [OWN],
+            OLD,
+        ),
+        (
+            "reload",
+            "immortal, no reload",
+            [[OWN]],
+            [OWN],
+            OLD,
+        ),
+        ("restart", "immortal, slow", [[ANY]], [OWN], "`restart` did not end within 0.05 s; allow more with"),
+        ("restart", "broken", [[OWN]], [OWN], "nothing listens at 192.0.2.1 port 25, where the service was told to"),
+        ("restart", "", [[OWN]], [ANY], "something listens at 0.0.0.0 port 25, where the service was not told to"),
+    ],
+)
+def test_a_change_that_is_not_in_force_fails_and_names_who_goes_on(change, mta, how, habits, before, asked, said):
+    wrong, _service, _host = change(mta, how, habits, before, asked, [OWN])
+    assert said.format(command=COMMANDS[mta]) in wrong
+
+
+@pytest.mark.parametrize("broken", ["", "daemon-reload", "enable rspamd", "reload-or-restart rspamd"])
+def test_what_the_service_asks_comes_first_and_is_no_reason_to_fail(monkeypatch, broken):
+    host = Daemons("exim", set(), [OWN], monkeypatch)
+    told = []
+
+    def run(argv, timeout):
+        told.append(" ".join(argv).removeprefix("systemctl --quiet "))
+        late = bool(broken) and told[-1] == broken
+        return Completed(tuple(argv), 124 if late else 0, "", "", late, timeout) if late else Daemons.run(host, argv)
+
+    monkeypatch.setattr(host, "run", run)
+    unit = {"name": "mta", "mta": "exim", "needs": ["rspamd", "postgrey"], "reload": [], "restart": ["restart"]}
+    service = Service(host, unit, [], 5)
+    assert service.activate("restart") == ""
+    needs = [f"{verb} {unit}" for unit in ("rspamd", "postgrey") for verb in ("enable", "reload-or-restart")]
+    assert [one for one in told if one in ("daemon-reload", *needs, "restart")] == ["daemon-reload", *needs, "restart"]
+    late = f"`systemctl --quiet {broken}` did not end within 5 s; allow more with mta_command_timeout"
+    assert service.warnings == ([late] if broken else [])
+
+
+def test_a_daemon_of_another_program_is_let_be(change, monkeypatch):
+    listeners = Daemons.listeners
+    other = Socket("192.0.2.7", 25, frozenset(["docker-proxy"]), "7", frozenset([7]))
+    monkeypatch.setattr(Daemons, "listeners", lambda host: [*listeners(host), other])
+    wrong, service, host = change("exim", "restart", "", [[OWN]], [OWN])
+    assert (wrong, service.warnings, host.killed) == ("", [], [])
+
+
+@pytest.mark.parametrize(
+    ("mta", "command", "daemon"),
+    [
+        ("exim", "/usr/sbin/exim4 -bd -q30m", True),
+        ("exim", "/usr/sbin/exim4 -bdf -q30m", True),
+        ("exim", "exim4 -C /etc/exim4/exim4.conf -bd", True),
+        ("exim", "/usr/sbin/exim4 -q", False),
+        ("exim", "/usr/sbin/exim4 -Mc 1abc-def-00", False),
+        ("exim", "/usr/sbin/exim4 -bt -- bdf@example.org", False),
+        ("exim", "vi /usr/sbin/exim4 -bd", False),
+        ("opensmtpd", "/usr/sbin/smtpd", True),
+        ("opensmtpd", "/usr/sbin/smtpd -F", True),
+        ("opensmtpd", "smtpd: dispatcher", True),
+        ("opensmtpd", "smtpd -d", True),
+        ("opensmtpd", "smtpd -n smtp -t inet -u -c -o stress= -s 2", False),
+        ("opensmtpd", "smtpctl show queue", False),
+        ("postfix", "/usr/lib/postfix/sbin/master -w", True),
+        ("postfix", "/usr/lib/postfix/sbin/master", True),
+        ("postfix", "smtpd -n smtp -t inet -u -c -o stress= -s 2", True),
+        ("postfix", "/usr/sbin/smtpd", False),
+        ("postfix", "qmgr -l -t unix -u", False),
+        ("postfix", "/opt/jobs/master -w", False),
+        ("sendmail", "sendmail: MTA: accepting connections", True),
+        ("sendmail", "/usr/sbin/sendmail-mta -Am -L sm-mta -bd -q10m", True),
+        ("sendmail", "sendmail: running queue: /var/spool/mqueue", False),
+        ("sendmail", "/usr/sbin/sendmail -bt", False),
+        ("sendmail", "sendmail -bv bd", False),
+    ],
+)
+def test_a_daemon_is_known_by_its_command_line(mta, command, daemon):
+    assert bool(DAEMONS[mta].among([Process(7, 1, "", command)])) == daemon
+
+
+def test_the_daemon_of_every_mta_is_known():
+    assert sorted(DAEMONS) == sorted(KNOWN)
