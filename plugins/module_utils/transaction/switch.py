@@ -209,8 +209,9 @@ class Switch:
     def _processes(self, spool: Spool) -> list[int]:
         """The processes that work on a queue: by their programs, or where these are not seen, by who started them."""
         everything = self._host.processes()
-        daemons = with_children(DAEMONS[spool.mta].among(everything), everything)
-        unseen = [one for one in daemons if not one.program]
+        daemon = DAEMONS.get(spool.mta)
+        family = with_children(daemon.among(everything), everything) if daemon else []
+        unseen = [one for one in family if not one.program]
         return [one.pid for one in everything if one in unseen or one.program.startswith(spool.programs)]
 
     def _deny_start(self) -> None:

@@ -161,7 +161,7 @@ def test_what_the_service_asks_comes_first_and_is_no_reason_to_fail(monkeypatch,
     host = Daemons("exim", set(), [OWN], monkeypatch)
     told = []
 
-    def run(argv, timeout):
+    def run(argv, timeout=30.0):
         told.append(" ".join(argv).removeprefix("systemctl --quiet "))
         late = bool(broken) and told[-1] == broken
         return Completed(tuple(argv), 124 if late else 0, "", "", late, timeout) if late else Daemons.run(host, argv)

@@ -11,6 +11,7 @@ import pathlib
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import processes
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import (
     Queued,
@@ -30,6 +31,9 @@ class System:
     def __init__(self):
         self.ran, self.there, self.refuses = [], {"old": "1"}, False
         self.meanwhile = lambda _argv: None
+
+    def processes(self):
+        return processes()
 
     def run(self, argv, timeout=30.0):
         assert timeout > 0
