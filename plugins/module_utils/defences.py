@@ -9,13 +9,13 @@ does not, and it is narrow: single clients are blocked, each for a reason and un
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from typing import TYPE_CHECKING, Any
 
+from . import canonical
 from .networks import labels
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from .mistakes import Collector
@@ -32,9 +32,6 @@ ORDER = ("sender", "helo", "spf", "blocklists", "greylist", "spam")  # what judg
 LOWEST_RATE = 100  # messages a minute: the proof itself comes near to half of that
 SMALLEST = 65536  # octets: RFC 5321 section 4.5.3.1.7
 
-# Every backend puts the reason into its own language: nothing in it may be more than text in any of them.
-REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}$")
-
 
 def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> dict[str, Any]:
     """``on`` (those of ``ORDER`` that are up), ``blocklists`` (their DNS zones), ``greylist``
@@ -50,7 +47,7 @@ def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> d
     up = {**switches, "blocklists": zones, "greylist": greylist}
     return {
         "on": [name for name in ORDER if up[name]],
-        "blocklists": [note.domain(BLOCKLISTS, zone) for zone in zones],
+        "blocklists": [note.canonical(BLOCKLISTS, zone, canonical.domain) for zone in zones],
         "greylist": greylist,
         "client_rate": rate and note.number(CLIENT_RATE, rate, LOWEST_RATE, 100000),
         "message_size": note.number(MESSAGE_SIZE, variables.get(MESSAGE_SIZE, 52428800), SMALLEST, 2**31 - 1),
@@ -72,12 +69,10 @@ def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:
     if set(item) != set(keys):
         note.add(variable, value, "a dictionary of client, reason and until")
         return dict.fromkeys(keys, "")
-    reason, until = item["reason"], str(item["until"])
-    if not isinstance(reason, str) or not REASON.match(reason):
-        note.add(f"{variable}.reason", reason, "1 to 80 letters, digits, spaces and any of .()/_+-")
-    try:
-        dt.date.fromisoformat(until)
-    except ValueError:
-        note.add(f"{variable}.until", until, "the last day of the block (2026-12-31)")
-    client = note.network(f"{variable}.client", item["client"])
-    return {"client": client, "labels": labels(client), "reason": str(reason), "until": until}
+    client = note.canonical(f"{variable}.client", item["client"], canonical.network)
+    return {
+        "client": client,
+        "labels": labels(client),
+        "reason": note.canonical(f"{variable}.reason", item["reason"], canonical.reason),
+        "until": note.canonical(f"{variable}.until", str(item["until"]), canonical.day),
+    }

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
+from . import canonical
 from .defences import defences
-from .mistakes import BadInputError, Collector
+from .mistakes import BadInputError, Collector, quoted
 from .networks import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
 ROLE_NAMES: dict[str, tuple[str, ...]] = {
@@ -45,6 +46,8 @@ COMMAND_WITHIN = (10, 3600)
 
 # What postmaster can ask to be told of, beside what nobody else can be told.
 NOTICES = ("bounces",)
+
+A_SETTING = "a string, a number or a boolean; a number has 18 digits at most"
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,13 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     """
     note = Collector()
     for variable, value in variables.items():
-        note.no_control(variable, value)
+        note.seen(variable, value)
     if note.errors:
         raise BadInputError(note.errors)
 
     get = variables.get
-    hostname = note.domain(NAMES.hostname, get(NAMES.hostname))
-    local = [note.domain(NAMES.domains, item) for item in _list(note, NAMES.domains, get(NAMES.domains, []))]
+    hostname = note.canonical(NAMES.hostname, get(NAMES.hostname), canonical.domain)
+    local = _each(note, NAMES.domains, get(NAMES.domains, []), canonical.domain)
     virtual = _virtual(note, get(NAMES.virtual, {}))
     relay = _relay(note, get(NAMES.relay, {}), hostname)
     _disjoint(note, {NAMES.domains: [*local, hostname], NAMES.virtual: virtual, NAMES.relay: relay})
@@ -119,7 +122,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "rows": _rows(virtual, overrides, aliases, hostname),
         "names": _names(aliases, virtual, overrides, hostname, local),
         "listen": _listen(note, service, get(NAMES.listen, ["all"])),
-        "trusted": [note.network(NAMES.trusted, item) for item in _list(note, NAMES.trusted, get(NAMES.trusted, []))],
+        "trusted": _each(note, NAMES.trusted, get(NAMES.trusted, []), canonical.network),
         "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
         "confirm_timeout": note.number(NAMES.confirm, get(NAMES.confirm, 600), *CONFIRMED_WITHIN),
@@ -140,6 +143,10 @@ def _list(note: Collector, variable: str, value: Any) -> list[Any]:
     return found
 
 
+def _each(note: Collector, variable: str, value: Any, form: Callable[[str], str]) -> list[str]:
+    return [note.canonical(variable, item, form) for item in _list(note, variable, value)]
+
+
 def _dict(note: Collector, variable: str, value: Any, allowed: str) -> dict[Any, Any]:
     found: dict[Any, Any] = note.typed(variable, value, dict, allowed)
     return found
@@ -152,10 +159,10 @@ def _unique(items: Iterable[str]) -> list[str]:
 def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
     found = {}
     for name, addresses in _dict(note, NAMES.virtual, value, "a dictionary of domains").items():
-        variable = f"{NAMES.virtual}[{name!r}]"
+        variable = f"{NAMES.virtual}[{quoted(name)}]"
         listed = _dict(note, variable, addresses or {}, "a dictionary of local parts, each with its targets")
-        found[note.domain(NAMES.virtual, name)] = {
-            note.local_part(variable, local): note.targets(f"{variable}[{local!r}]", targets)
+        found[note.canonical(NAMES.virtual, name, canonical.domain)] = {
+            note.local_part(variable, local): note.targets(f"{variable}[{quoted(local)}]", targets)
             for local, targets in listed.items()
         }
     return found
@@ -164,11 +171,11 @@ def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
 def _relay(note: Collector, value: Any, hostname: str) -> dict[str, str]:
     found = {}
     for name, primary in _dict(note, NAMES.relay, value, "a dictionary of domains, each with its primary").items():
-        variable = f"{NAMES.relay}[{name!r}]"
-        next_hop = note.next_hop(variable, primary)
+        variable = f"{NAMES.relay}[{quoted(name)}]"
+        next_hop = note.canonical(variable, primary, canonical.next_hop)
         if next_hop == f"[{hostname}]":
             note.add(variable, primary, "the primary mail host of the domain, which is another host")
-        found[note.domain(NAMES.relay, name)] = next_hop
+        found[note.canonical(NAMES.relay, name, canonical.domain)] = next_hop
     return found
 
 
@@ -188,7 +195,7 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
     wanted = {name: ["postmaster"] for name in roles}
     wanted["postmaster"] = note.targets(NAMES.postmaster, postmaster)
     for name, value in _dict(note, NAMES.targets, targets, "a dictionary of names, each with its targets").items():
-        variable = f"{NAMES.targets}[{name!r}]"
+        variable = f"{NAMES.targets}[{quoted(name)}]"
         if name == "postmaster":
             note.add(variable, value, f"any name but postmaster, whose target is {NAMES.postmaster}")
         wanted[note.local_part(variable, name)] = note.targets(variable, value)
@@ -198,15 +205,15 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
 def _overrides(note: Collector, value: Any, served: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     found = {}
     for name, addresses in _dict(note, NAMES.overrides, value, "a dictionary of domains").items():
-        variable = f"{NAMES.overrides}[{name!r}]"
-        domain = note.domain(NAMES.overrides, name)
+        variable = f"{NAMES.overrides}[{quoted(name)}]"
+        domain = note.canonical(NAMES.overrides, name, canonical.domain)
         if domain and domain not in served:
             note.add(
                 NAMES.overrides, name, "a domain that this host serves ({})".format(", ".join(filter(None, served)))
             )
         listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
         found[domain] = {
-            note.local_part(variable, local): note.targets(f"{variable}[{local!r}]", targets)
+            note.local_part(variable, local): note.targets(f"{variable}[{quoted(local)}]", targets)
             for local, targets in listed.items()
         }
     return found
@@ -254,7 +261,7 @@ def _names(
 
 def _listen(note: Collector, service: str, value: Any) -> list[str]:
     """Where to listen; programs on the host hand their mail over on loopback, whoever else is heard."""
-    found = [note.listen(NAMES.listen, item) for item in _list(note, NAMES.listen, value)]
+    found = _each(note, NAMES.listen, value, canonical.listener)
     if service == "send_only":
         if not set(found) <= {"all", "loopback"}:
             note.add(NAMES.listen, value, f"all or loopback, for with {NAMES.service}: send_only nothing else listens")
@@ -284,11 +291,16 @@ def _notices(note: Collector, value: Any) -> list[str]:
 def _settings(note: Collector, value: Any) -> dict[str, Any]:
     found = _dict(note, NAMES.settings, value, "a dictionary of native settings")
     for name, setting in found.items():
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not name or name != name.strip():
             note.add(NAMES.settings, name, "the name of a native setting")
-        elif not isinstance(setting, (str, int, float, bool)):
-            note.add(f"{NAMES.settings}[{name!r}]", setting, "a string, a number or a boolean")
+        elif not isinstance(setting, str) and not _is_number(setting):
+            note.add(f"{NAMES.settings}[{quoted(name)}]", setting, A_SETTING)
     return found
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a boolean, or a number that can be written in full."""
+    return isinstance(value, (int, float)) and abs(value) < 10**18
 
 
 def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:

@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from .smtp import names
+from . import canonical
+from .shown import line
 
-ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+DEEPEST = 20  # levels of lists and dictionaries in one value; the variables have four at most
+# What is shown of a value: characters, levels, items of a list, and the greatest number.
+LONGEST, NESTED, MOST, GREATEST = 1000, 4, 10, 10**40
 
-A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at most 63 to a label, 253 in all)"
-A_TARGET = "the name of an account or alias of this host, or an address (name@domain)"
+A_SHALLOW_VALUE = f"lists and dictionaries of at most {DEEPEST} levels"
 
 
 class BadInputError(ValueError):
@@ -32,9 +32,10 @@ class Collector:
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self._looked_at: set[int] = set()  # YAML can name one list in very many places
 
     def add(self, variable: str, value: Any, allowed: str) -> None:
-        self.errors.append(f"{variable}: {value!r} is not allowed here; allowed: {allowed}.")
+        self.errors.append(f"{line(variable, LONGEST)}: {quoted(value)} is not allowed here; allowed: {allowed}.")
 
     def typed(self, variable: str, value: Any, kind: type, allowed: str) -> Any:
         """The value where it has the type, else an empty one and a mistake noted."""
@@ -43,64 +44,44 @@ class Collector:
         self.add(variable, value, allowed)
         return kind()
 
-    def no_control(self, variable: str, value: Any) -> None:
-        """A line break or control character may stand in no value, however deep."""
-        if isinstance(value, Mapping):
+    def seen(self, variable: str, value: Any, level: int = 0) -> None:
+        """A line break, a control character or one that is not seen may stand in no value, however deep."""
+        if level > DEEPEST:
+            self.add(variable, value, A_SHALLOW_VALUE)
+        elif id(value) in self._looked_at:
+            pass
+        elif isinstance(value, str):
+            self.canonical(variable, value, canonical.text)
+        elif isinstance(value, Mapping):
+            self._looked_at.add(id(value))
             for key, inner in value.items():
-                self.no_control(variable, key)
-                self.no_control(f"{variable}[{key!r}]", inner)
+                self.seen(variable, key, level + 1)
+                self.seen(f"{variable}[{quoted(key)}]", inner, level + 1)
         elif isinstance(value, (list, tuple)):
+            self._looked_at.add(id(value))
             for index, inner in enumerate(value):
-                self.no_control(f"{variable}[{index}]", inner)
-        elif isinstance(value, str) and CONTROL.search(value):
-            self.add(variable, value, "text without line breaks and control characters")
+                self.seen(f"{variable}[{index}]", inner, level + 1)
 
-    def domain(self, variable: str, value: Any) -> str:
-        """A domain as A-labels in lower case; one given raw in another script is converted (IDNA)."""
-        name = self._normal(names.domain, value)
-        if "." not in name:
-            self.add(variable, value, A_DOMAIN)
-            return ""
-        return name
-
-    def _normal(self, form: Callable[[str], str], value: Any) -> str:
-        """The normal form of a name, or nothing where it has none."""
+    def canonical(self, variable: str, value: Any, form: Callable[[str], str]) -> str:
+        """The canonical form of a text; an empty one, and a mistake noted, where it has none."""
         try:
-            return form(value) if isinstance(value, str) else ""
-        except ValueError:
+            return form(value if isinstance(value, str) else "")
+        except ValueError as error:
+            self.add(variable, value, str(error))
             return ""
-
-    def target(self, variable: str, value: Any) -> str:
-        """An account's name as it is, an address with its domain in lower case."""
-        if not isinstance(value, str):
-            self.add(variable, value, A_TARGET)
-            return ""
-        local, at, domain = value.rpartition("@")
-        if not at:
-            if not ACCOUNT.match(value):
-                self.add(variable, value, A_TARGET)
-                return ""
-            return value
-        if not self._normal(names.local_part, local):
-            self.add(variable, value, A_TARGET)
-            return ""
-        domain = self.domain(variable, domain)
-        return domain and f"{local}@{domain}"
 
     def targets(self, variable: str, value: Any) -> list[str]:
         """One target or a list of them; an empty list is a mistake, for it would lead nowhere."""
         values = value if isinstance(value, list) else [value]
         if not values or value in ("", None):
-            self.add(variable, value, A_TARGET + ", or a list of them")
+            self.add(variable, value, canonical.A_TARGET + ", or a list of them")
             return []
-        found = [self.target(variable, item) for item in values]
+        found = [self.canonical(variable, item, canonical.target) for item in values]
         return [item for item in found if item]
 
     def local_part(self, variable: str, value: Any) -> str:
-        found = self._normal(names.local_part, value)
-        if not found:
-            self.add(variable, value, names.A_LOCAL_PART)
-        return found.lower()
+        """The local part of an address of this host, whose letter case makes no difference."""
+        return self.canonical(variable, value, canonical.local_part).lower()
 
     def number(self, variable: str, value: Any, least: int, most: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -108,29 +89,26 @@ class Collector:
             return least
         return int(value)
 
-    def network(self, variable: str, value: Any) -> str:
-        try:
-            return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
-        except ValueError:
-            self.add(variable, value, "an IPv4 or IPv6 address or network (192.0.2.0/24, 2001:db8::/32)")
-            return ""
 
-    def listen(self, variable: str, value: Any) -> str:
-        if value in ("all", "loopback"):
-            return str(value)
-        try:
-            return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
-        except ValueError:
-            self.add(variable, value, "all, loopback, or addresses of this host")
-            return ""
+def quoted(value: Any) -> str:
+    """A value as the user wrote it, on one line; what would not be seen is shown as its escape."""
+    return line(_quoted(value, NESTED), LONGEST)
 
-    def next_hop(self, variable: str, value: Any) -> str:
-        """``host``, ``host:port`` or an address (IPv6 in brackets), as ``[host]`` or ``[host]:port``."""
-        try:
-            host, port = names.server(value if isinstance(value, str) else "")
-        except ValueError:
-            host, port = "", 0
-        if not names.is_address(host) and "." not in host:
-            self.add(variable, value, "the primary's host name or address, with :port where it is not 25")
-            return ""
-        return f"[{host}]" if port == 25 else f"[{host}]:{port}"
+
+def _quoted(value: Any, levels: int) -> str:
+    """What is nested deeper than so many levels, and lists and texts that nobody would read to their end, are cut."""
+    if isinstance(value, str):
+        return repr(value[:LONGEST])
+    if isinstance(value, int) and abs(value) > GREATEST:  # Python refuses to write numbers of thousands of digits
+        return f"a number of {value.bit_length()} bits"
+    if not isinstance(value, (Mapping, list, tuple)):
+        return repr(value)
+    head, tail = "{}" if isinstance(value, Mapping) else "[]"
+    if not levels:
+        return f"{head}...{tail}"
+    if isinstance(value, Mapping):
+        found = (f"{_quoted(key, 0)}: {_quoted(inner, levels - 1)}" for key, inner in value.items())
+    else:
+        found = (_quoted(inner, levels - 1) for inner in value)
+    shown = [*islice(found, MOST), *(["..."] if len(value) > MOST else [])]
+    return head + ", ".join(shown) + tail

@@ -11,7 +11,10 @@ import re
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 DOT_STRING = re.compile(rf"{ATOM}(?:\.{ATOM})*")
+ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the name of an interface (RFC 4007 section 11)
 SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
+
+LONGEST_DOMAIN = 253  # characters (RFC 1035 section 2.3.4, without the last dot)
 
 A_DOMAIN = "a domain name (labels of letters, digits and hyphens, at most 63 characters each and 253 in all)"
 A_HOST = A_DOMAIN + " or an address literal ([192.0.2.1], [IPv6:2001:db8::1])"
@@ -22,23 +25,26 @@ A_LOCAL_PART = "the local part of an address: letters, digits, dots and !#$%&'*+
 
 def domain(value: str) -> str:
     """A domain as A-labels in lower case, converted where it is given in another script. Raises ValueError."""
+    if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
+        raise ValueError(A_DOMAIN)
     try:
         name = (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
     except UnicodeError:
         raise ValueError(A_DOMAIN) from None
     labels = name.split(".")
-    if len(name) > 253 or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
+    if len(name) > LONGEST_DOMAIN or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise ValueError(A_DOMAIN)
     return name
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address."""
+    """Whether it is an IPv4 or IPv6 address; one of a single link has the name of the interface after a %."""
+    plain, sign, zone = text.partition("%")
     try:
-        ipaddress.ip_address(text)
+        ip = ipaddress.ip_address(plain)
     except ValueError:
         return False
-    return True
+    return not sign or (ip.version == 6 and bool(ZONE.fullmatch(zone)))
 
 
 def literal(address: str) -> str:

@@ -5,14 +5,27 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
 from ansible_collections.mailops.postmaster.plugins.module_utils.mistakes import BadInputError
+from ansible_collections.mailops.postmaster.plugins.module_utils.shown import BREAKS, HIDDEN
 from hypothesis import given
 from hypothesis import strategies as st
 
 GOOD = {"mta_hostname": "mx1.example.org", "mta_domains": ["example.org"], "mta_postmaster": "alice"}
 LONG = ".".join(["a" * 63] * 4)
+FLOOD = {"client": "192.0.2.7", "reason": "floods since May", "until": "2026-12-31"}
+UNSEEN = ("\u202e", "\u2066", "\ufeff", "\x85", "\x9b", "\x1b", "\u200b", "\ud800", "\udc80")
+
+
+def nested(levels):
+    """Lists and dictionaries in turns, one in the other."""
+    value = "innermost"
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
 
 
 def model(**changes):
@@ -65,6 +78,29 @@ def model(**changes):
         ("mta_extra_settings", {" ": 1}, "the name of a native setting"),
         ("mta_extra_settings", {"a": [1]}, "a string, a number or a boolean"),
         ("mta_extra_settings", {"a": "b\nc = d"}, "without line breaks"),
+        ("mta_extra_settings", {"a": 10**5000}, "18 digits at most"),
+        ("mta_extra_settings", {"a": float("nan")}, "18 digits at most"),
+        ("mta_extra_settings", {" a": 1}, "the name of a native setting"),
+        ("mta_listen", ["fe80::1%x ; 0.0.0.0"], "all, loopback, or addresses"),
+        ("mta_relay_domains", {"example.com": "fe80::1%x ; 0.0.0.0"}, "host name or address"),
+        ("mta_relay_domains", {"example.com": "[fe80::1%x]:25"}, "host name or address"),
+        ("mta_trusted_networks", ["fe80::1%x ; 0.0.0.0/0"], "an IPv4 or IPv6 address or network"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "client": "fe80::1%x"}], "an IPv4 or IPv6 address or network"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "20261231"}], "the last day"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "reason": "a\u202e"}], "not seen"),
+        ("mta_postmaster", "|/tmp/x@example.edu", "an account or alias of this host"),
+        ("mta_postmaster", ["alice", "/tmp/x@example.edu"], "an account or alias of this host"),
+        ("mta_virtual_domains", {"example.net": {"#sales": "alice"}}, "the local part"),
+        ("mta_virtual_domains", {"example.net": {"sales": "a%b@example.edu"}}, "an account or alias of this host"),
+        ("role_addresses_targets", {"|x": "alice"}, "the local part"),
+        ("role_addresses_domains", {"example.org": {"abuse": "${x}@example.edu"}}, "an account or alias of this host"),
+        *(("mta_extra_settings", {"a": f"b{sign}"}, "not seen") for sign in UNSEEN),
+        *(("mta_extra_settings", {f"a{sign}": "b"}, "not seen") for sign in UNSEEN),
+        *(("mta_domains", [f"exam{sign}ple.org"], "not seen") for sign in UNSEEN),
+        ("mta_extra_settings", nested(3000), "at most 20 levels"),
+        ("mta_domains", nested(3000), "at most 20 levels"),
+        ("mta_postmaster", nested(3000), "at most 20 levels"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "client": nested(3000)}], "at most 20 levels"),
         ("role_addresses_services", ["smtp"], "a list of mail, dns"),
         ("role_addresses_services", "dns", "a list"),
         ("role_addresses_targets", {"postmaster": "bob"}, "any name but postmaster"),
@@ -175,37 +211,84 @@ def strings(value):
         yield value
 
 
+# What the MTAs' languages are made of, and what could stand where a value is expected.
+PIECES = st.sampled_from(
+    [
+        *("a", "alice", "example.net", "@", "%", "[", "]", ":", "/", ".", "fe80::1", "192.0.2.1", "/24", "x ; y", "|"),
+        *("#", "$", "\n", "\u202e", "\ud800", "{", "`", "'", '"', "\\", "\u0663", "all", "*", ",", "-", "${run{/x}}"),
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=12), st.lists(PIECES, max_size=4).map("".join))
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.just("example.net"),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
+# By variable: where in it the texts stand that reach a file.
+PLACES = {
+    "mta_service": lambda text: text,
+    "mta_hostname": lambda text: text,
+    "mta_domains": lambda text: [text],
+    "mta_virtual_domains": lambda text: {"example.net": {"sales": text, text: "bob"}, text: {}},
+    "mta_relay_domains": lambda text: {"example.com": text, text: "primary.example.com"},
+    "mta_listen": lambda text: [text],
+    "mta_trusted_networks": lambda text: [text],
+    "mta_postmaster": lambda text: [text, "bob"],
+    "mta_postmaster_notices": lambda text: [text],
+    "mta_blocklists": lambda text: [text],
+    "mta_postmaster_blocked_clients": lambda text: [{**FLOOD, "reason": text}, {**FLOOD, "client": text}],
+    "role_addresses_services": lambda text: [text],
+    "role_addresses_targets": lambda text: {"sales": text, text: "bob"},
+    "role_addresses_domains": lambda text: {"example.org": {"abuse": text, text: "bob"}},
+}
+CANONICAL = re.compile(r"[A-Za-z0-9._+='&~/@:\[\]-]*")
+ANY_VARIABLE = st.sampled_from([*PLACES, "mta_extra_settings", "mta_greylist", "mta_client_rate", "mta_spf"])
 
 
-VARIABLES = [
-    "mta_service",
-    "mta_hostname",
-    "mta_domains",
-    "mta_virtual_domains",
-    "mta_relay_domains",
-    "mta_listen",
-    "mta_trusted_networks",
-    "mta_postmaster",
-    "mta_extra_settings",
-    "role_addresses_services",
-    "role_addresses_targets",
-    "role_addresses_domains",
-]
-
-
-@given(variable=st.sampled_from(VARIABLES), value=VALUES)
-def test_any_value_gives_a_model_without_control_characters_or_a_clear_refusal(variable, value):
+def judged(variable, value):
+    """The model, or nothing and the errors."""
     try:
-        said = list(strings(model(**{variable: value})))
+        return model(**{variable: value}), []
     except BadInputError as error:
-        said = error.errors
+        return {}, error.errors
+
+
+def held_by_canonical_forms(plan):
+    """All texts of a model but for the reasons of blocks, which have a form of their own, and native settings."""
+    if not plan:
+        return
+    blocked = [{**client, "reason": ""} for client in plan["defences"]["blocked_clients"]]
+    yield from strings({**plan, "settings": {}, "defences": {**plan["defences"], "blocked_clients": blocked}})
+
+
+@given(variable=st.sampled_from(list(PLACES)), text=TEXTS)
+def test_a_text_is_refused_or_reaches_the_model_in_canonical_form_alone(variable, text):
+    plan, errors = judged(variable, PLACES[variable](text))
+    assert all(variable in said and "allowed" in said and said.isprintable() for said in errors)
+    assert all(CANONICAL.fullmatch(held) for held in held_by_canonical_forms(plan))
+
+
+@given(variable=ANY_VARIABLE, value=VALUES)
+def test_any_value_gives_a_model_of_what_is_seen_or_a_clear_refusal(variable, value):
+    plan, errors = judged(variable, value)
+    assert all(variable in said for said in errors)
+    said = [*strings(plan), *errors]
     assert said
-    assert not any(ord(character) < 32 or ord(character) == 127 for text in said for character in text)
+    assert not any(HIDDEN.search(text) or BREAKS.search(text) for text in said)
+
+
+def test_a_list_that_stands_in_very_many_places_is_looked_at_once():
+    value = ["innermost"]
+    for _dummy in range(18):
+        value = [value] * 10
+    with pytest.raises(BadInputError, match="not allowed here"):
+        model(mta_domains=value)
+
+
+def test_a_value_is_shown_as_the_user_wrote_it_on_one_line():
+    with pytest.raises(BadInputError) as caught:
+        model(mta_hostname="mx1\x1b[31m.example\u202e.org")
+    assert caught.value.errors[0].startswith("mta_hostname: 'mx1\\x1b[31m.example\\u202e.org' is not allowed")
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,14 @@ NORMAL = [
     (names.server, "2001:db8::1", ("2001:db8::1", 25)),
     (names.server, "[2001:db8::1]:26", ("2001:db8::1", 26)),
     (names.server, "[IPv6:2001:db8::1]", ("2001:db8::1", 25)),
+    (names.server, "fe80::1%eth0", ("fe80::1%eth0", 25)),
+    (names.server, "[IPv6:fe80::1%br-0.1]:26", ("fe80::1%br-0.1", 26)),
     (names.server, "[mx.example.org]:26", ("mx.example.org", 26)),
 ]
 REFUSED = [
     *((names.domain, value) for value in ("", ".", "a..b", "-a.example", "a-.example", "a b.example", "a_b.example")),
+    *((names.server, f"fe80::1%{zone}") for zone in ("", "x y", "x\n", "x ; 0.0.0.0", "x]", "\u0663", "a" * 16, "x%y")),
+    *((names.server, value) for value in ("192.0.2.1%eth0", "[fe80::1%x ; y]:25", "mx.example.org%x")),
     *((names.domain, value) for value in ("example.org.", "192.0.2.1", "a" * 64 + ".example", "a.example\n")),
     *((names.domain, value) for value in (".".join(["a" * 60] * 5), "ü" * 64 + ".example", "a\u2028b.example")),
     *((names.literal, value) for value in ("", "192.0.2", "192.0.2.256", "mx.example.org", "[192.0.2.1]")),

@@ -1,0 +1,117 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of every MTA have the same lines whatever the values of the variables are: values are words in them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pathlib
+import re
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import lookup_loader
+from ansible.template import Templar
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
+
+ROLE = pathlib.Path(__file__).resolve().parents[3] / "roles" / "mta"
+BACKENDS = sorted(path.stem for path in (ROLE / "vars" / "backends").glob("*.yml"))
+HOST = {
+    "addresses": ["203.0.113.20", "2001:db8::10"],
+    "system": {"id": "debian", "release": "13"},
+    "mta": "",
+    "replaced": "",
+    "packages_missing": [],
+}
+
+# By the word that stands for it below: a value like those of the examples, and the oddest one that is allowed.
+VALUES = {
+    "HOSTNAME": ("mx1.example.org", "0-0.xn--bcher-kva.a-1"),
+    "LOCAL": ("example.org", "1.2.3.4a"),
+    "VIRTUAL": ("example.net", "dnl.include.define"),
+    "RELAYED": ("example.com", "begin-acl.end"),
+    "PRIMARY": ("p.example.com", "accept.deny"),
+    "LISTEN": ("203.0.113.7", "0.0.0.255"),
+    "TRUSTED": ("192.0.2.0/24", "255.255.255.255/32"),
+    "READER": ("alice", "_-_.-"),
+    "NAME": ("sales", "dnl-_+='&~/.x/-"),
+    "REMOTE": ("bob@elsewhere.example", "0+='&~/%s-@a.b" % ("x" * 50)),
+    "ZONE": ("list.example.org", "reject.if"),
+    "CLIENT": ("198.51.100.0/24", "10.0.0.0/24"),
+    "REASON": ("floods since May", "dnl (a) begin acl /../ -_+ ."),
+    "UNTIL": ("2026-12-31", "9999-01-01"),
+    "SETTING": ("own-value", "x é 邮 @ = :"),
+}
+PLACES = {"postfix": "myown_setting", "exim": "own_setting", "opensmtpd": "queue own", "sendmail": "confOWN"}
+
+
+def variables(value, backend):
+    return {
+        "mta_hostname": value["HOSTNAME"],
+        "mta_domains": [value["LOCAL"]],
+        "mta_virtual_domains": {value["VIRTUAL"]: {value["NAME"]: [value["READER"], value["REMOTE"]]}},
+        "mta_relay_domains": {value["RELAYED"]: value["PRIMARY"] + ":26"},
+        "mta_listen": [value["LISTEN"]],
+        "mta_trusted_networks": [value["TRUSTED"]],
+        "mta_postmaster": [value["READER"], value["REMOTE"]],
+        "mta_extra_settings": {PLACES[backend]: value["SETTING"]},
+        "mta_blocklists": [value["ZONE"]] if backend != "opensmtpd" else [],
+        "mta_spam_filter": True,
+        "mta_helo_checks": True,
+        "mta_postmaster_blocked_clients": [
+            {"client": value["CLIENT"], "reason": value["REASON"], "until": value["UNTIL"]}
+        ],
+        "role_addresses_targets": {"carol": value["REMOTE"]},
+        "role_addresses_domains": {value["LOCAL"]: {value["NAME"]: value["REMOTE"]}},
+    }
+
+
+def rendered(backend, plan):
+    """The files of a host with this plan, by their paths."""
+    loader = DataLoader()
+    files = (ROLE / "vars" / "main.yml", ROLE / "vars" / "backends" / f"{backend}.yml")
+    given = {"role_addresses_plan": {"plan": plan}, "role_addresses_host": HOST, "ansible_managed": "managed"}
+    for path in files:
+        given.update(loader.load_from_file(str(path), trusted_as_template=True))
+    templar = Templar(loader=loader, variables=given)
+    found = {}
+    shared = templar.template(given["mta_defences_shared"])["spam"]["templates"]
+    for template in [*templar.template(given["mta_backend_transaction"])["templates"], *shared]:
+        lookup = lookup_loader.get("template", loader=loader, templar=templar)
+        (found[template["path"]],) = lookup.run([str(ROLE / "templates" / template["src"])], given, trim_blocks=True)
+    return found
+
+
+def shape(text, values):
+    """The lines of a file, with a mark in place of each value in any form that a template gives it."""
+    for word, value in sorted(values.items(), key=lambda row: -len(row[1])):
+        network = re.sub(r"(\.0)?/[0-9]+$", "", value) if word in ("TRUSTED", "CLIENT") else value
+        for form in (value, value.replace("@", "="), network):
+            text = text.replace(form, "?")
+    return re.sub(r"[?](/[0-9]+)?", "?", text).split("\n")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def files(request):
+    """For each of both columns of values: the files, and the values by what stands for them."""
+    columns = []
+    for column in (0, 1):
+        value = {word: row[column] for word, row in VALUES.items()}
+        plan = build(variables(value, request.param), dt.date(2026, 12, 1))
+        columns.append((rendered(request.param, plan), value))
+    return columns
+
+
+def test_the_lines_of_a_file_are_the_same_whatever_the_values_are(files):
+    (usual, usual_values), (odd, odd_values) = files
+    assert usual.keys() == odd.keys()
+    for path, text in usual.items():
+        assert shape(odd[path], odd_values) == shape(text, usual_values), path
+
+
+def test_every_value_reaches_a_file(files):
+    for found, values in files:
+        everything = "".join(found.values())
+        for word in ("HOSTNAME", "LOCAL", "VIRTUAL", "RELAYED", "PRIMARY", "LISTEN", "REMOTE", "REASON", "SETTING"):
+            assert values[word] in everything, word
