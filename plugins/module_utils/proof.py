@@ -161,13 +161,17 @@ def lands(
     expansion: Callable[[str], Mapping[str, Any]],
     found: Mapping[str, Mapping[str, Found]],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
+    unseen: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Row D1 for every token message to one place; ``found`` is by token and then by mailbox."""
+    """Row D1 for every token message to one place; ``found`` is by token and then by mailbox.
+
+    ``unseen`` says of each mailbox that could not be looked at, or not as a whole, why.
+    """
     judged = []
     for message in messages:
         if message["domain"] == place.domain:
             ends = expansion(place.address(role_of(message["recipient"])))["destinations"]
-            judged.append(_judge(message, ends, found.get(message["token"], {}), handed_on))
+            judged.append(_judge(message, ends, found.get(message["token"], {}), handed_on, unseen or {}))
     return {"verdict": add_up(item["verdict"] for item in judged), "messages": judged}
 
 
@@ -194,6 +198,7 @@ def _judge(
     ends: Sequence[Mapping[str, Any]],
     found: Mapping[str, Found],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
+    unseen: Mapping[str, str],
 ) -> dict[str, Any]:
     boxes = [end["value"] for end in ends if end["kind"] in ("mailbox", "file")]
     hits = {box: found[box] for box in boxes if box in found}
@@ -211,8 +216,9 @@ def _judge(
                 words.append(f"{count} times in {box}")
             else:
                 fate = handed_on(message)
-                verdicts.append(INCONCLUSIVE if fate.state in ("deferred", "queued") else FAIL)
-                words.append(f"not in {box}: {fate.text or fate.state}")
+                open_yet = fate.state in ("deferred", "queued") or (box in unseen and fate.state != "bounced")
+                verdicts.append(INCONCLUSIVE if open_yet else FAIL)
+                words.append(unseen.get(box) or f"not in {box}: {fate.text or fate.state}")
         if leaves({"destinations": ends}):
             fate = handed_on(message)
             verdicts.append({"sent": PASS, "bounced": FAIL}.get(fate.state, INCONCLUSIVE))

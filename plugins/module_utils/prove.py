@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import proof
+from ._system.deadline import Deadline
 from ._system.host import Host
 from .mailbox.find import Search
-from .mailbox.unread import unread_days
+from .mailbox.watched import Mailboxes
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .smtp.sending import Message
 
 PORT = 25
+DEADLINE = 300.0  # seconds for all that is asked of the mailboxes
 FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
 LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
@@ -39,7 +40,7 @@ PAUSE = 0.1  # seconds between two questions to the MTA
 PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
 LOOK = 0.01  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
-LOOK_BACK = 600.0  # seconds: another host's messages were sent before the proof began
+LOOK_BACK = 600.0  # seconds: messages of another host were sent before the proof began, and clocks differ
 
 
 class HostProof:
@@ -62,10 +63,12 @@ class HostProof:
         self.domains = named or [name for name in known if "." in name]
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
         self._helo = served.hostname
-        self._unread = Unread(params["unread_days"], unread_days) if params["unread_days"] else None
+        self.mailboxes = Mailboxes(Deadline(DEADLINE))
+        self._unread = Unread(params["unread_days"], self.mailboxes.unread) if params["unread_days"] else None
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
-        self._marks: dict[str, tuple[int, int]] = {}
+        self._marks: dict[str, list[int]] = {}
+        self.unseen: Mapping[str, str] = {}
 
     def expect(self) -> None:
         """What is about to be asked of the MTA's tables is asked at once."""
@@ -107,9 +110,10 @@ class HostProof:
         expansion = self.expansion(self.address(vars(message)))
         boxes = [] if proof.leaves(expansion) else proof.wanted_mailboxes([expansion])
         end = time.monotonic() + PATIENCE
-        while any(_mark(box) == self._marks.get(box) for box in boxes) and time.monotonic() < end:
+        state = self.mailboxes.state
+        while any(state(box) == self._marks.get(box) for box in boxes) and time.monotonic() < end:
             time.sleep(LOOK)
-        self._marks.update({box: _mark(box) for box in boxes})
+        self._marks.update({box: state(box) for box in boxes})
 
     def servers(self) -> list[dict[str, Any]]:
         """What was seen from another host, or else what the host sees of itself through its own addresses."""
@@ -136,9 +140,11 @@ class HostProof:
         return [name for name in self.domains if self.kinds.get(name) != "relay"]
 
     def _options(self, served: Sequence[str]) -> Options:
-        """How to send; what is in the mailboxes before that is remembered."""
-        homes = [self.expansion(proof.Place(name, "").address("postmaster")) for name in served]
-        self._marks = {box: _mark(box) for box in proof.wanted_mailboxes(homes)}
+        """How to send. Only what comes into the mailboxes from now on is looked at."""
+        places = [*(proof.Place(name, "") for name in served), proof.Place(proof.BARE, "bare")]
+        roles = ("postmaster", *self.params["role_addresses"])
+        ends = [self.expansion(place.address(role)) for place in places for role in roles] if self.send else []
+        self._marks = {box: self.mailboxes.mark(box) for box in proof.wanted_mailboxes(ends)}
         return Options(send=self.send, send_forms=self.params["send_forms"], sent=self._arrived)
 
     def found(self, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, proof.Found]]:
@@ -148,7 +154,12 @@ class HostProof:
         boxes = {token: proof.wanted_mailboxes([expansion]) for token, expansion in ends.items()}
         leaving = {token for token, expansion in ends.items() if proof.leaves(expansion)}
         begun = time.time()
-        search = Search(sent, dict.fromkeys(box for found in boxes.values() for box in found))
+        wanted: dict[str, list[str]] = {}
+        for token, found in boxes.items():
+            for box in found:
+                wanted.setdefault(box, []).append(token)
+        since = min([self.since, *(float(message["sent"]) for message in sent.values())])
+        search = Search(wanted, self.mailboxes, since - LOOK_BACK)
 
         def late(hits: Mapping[str, Mapping[str, proof.Found]]) -> set[str]:
             """Tokens that are not in every mailbox, or not with the next hop, and of which that may yet change."""
@@ -165,6 +176,7 @@ class HostProof:
             for token in late(hits):
                 self._fates[token] = self.mta.handed_on(sent[token]["text"], self.since)
             hits = search.wait(PAUSE if late(hits) else 0, lambda hits: not late(hits))
+        self.unseen = dict(search.reasons)
         return {
             token: {box: replace(hit, seconds=_since(sent[token], begun + hit.seconds)) for box, hit in found.items()}
             for token, found in hits.items()
@@ -183,15 +195,6 @@ class HostProof:
         return f"{role}@{domain}" if domain else role
 
 
-def _mark(mailbox: str) -> tuple[int, int]:
-    """What changes when a message comes into an mbox or a Maildir."""
-    for path in (os.path.join(mailbox, "new"), mailbox):
-        with contextlib.suppress(OSError):
-            found = os.stat(path)
-            return found.st_size, found.st_mtime_ns
-    return 0, 0
-
-
 def _literals(servers: Sequence[Mapping[str, Any]]) -> list[str]:
     """The address literals that some servers were asked about."""
     asked = [item["domain"] for server in servers for item in (*server["checks"], *server["messages"])]
@@ -206,6 +209,11 @@ def _since(message: Mapping[str, Any], found: float) -> float:
 def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Prove the domains of ``params``, by the options of postmaster_check, and return its result."""
     host = HostProof(params, check_mode)
+    with contextlib.closing(host.mailboxes):
+        return _prove(host, params)
+
+
+def _prove(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
     host.expect()
     layers = params["layers"]
     servers = host.servers() if {ACCEPTS, LANDS} & set(layers) else []
@@ -225,7 +233,7 @@ def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     domains = []
     for place in places:
         made = {RESOLVES: resolved[place], ACCEPTS: proof.accepts(place, checks, host.mta.limits)}
-        made[LANDS] = proof.lands(place, messages, host.expansion, found, host.handed_on)
+        made[LANDS] = proof.lands(place, messages, host.expansion, found, host.handed_on, host.unseen)
         if exempt and not made[LANDS]["messages"]:
             made[LANDS] = {**made[LANDS], "verdict": EXEMPT}
         domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))

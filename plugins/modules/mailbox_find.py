@@ -16,6 +16,11 @@ description:
     message that it sends.
   - Waits until every token was found in one mailbox or more, and no longer. Each look reads only what has come since
     the last.
+  - The whole of a mailbox is searched, from its end to its beginning, because the messages may be older than the task.
+    With O(since) the search of an mbox ends at older messages once all tokens are found, and older files of a Maildir
+    are not opened. It then takes the same time however much old mail there is.
+  - A mailbox is read with the rights of its owner. No link in a Maildir is followed, and nothing but regular files is
+    opened. What cannot be looked at is named in RV(inconclusive).
   - A message counts as soon as its header fields are complete, and once, however often it names its token. Bodies are
     not looked at, so that a bounce does not count as the message that it returns.
 author: The mailops.postmaster contributors (@mailops)
@@ -43,9 +48,22 @@ options:
     elements: path
     required: true
   timeout:
-    description: How long to wait, in seconds. With V(0) there is one look.
+    description: How long to wait for the messages, in seconds. With V(0) there is one look.
     type: float
     default: 30
+  since:
+    description:
+      - When the messages were sent, in seconds since the epoch. Take a few minutes off, because two hosts' clocks
+        differ, for instance C(messages | map(attribute='sent') | min - 600).
+      - With V(0) that is not known.
+    type: float
+    default: 0
+  deadline:
+    description:
+      - The task ends after so many seconds, whatever the mailboxes are like. What was not read by then is named in
+        RV(inconclusive).
+      - The default is O(timeout) and 60 seconds more.
+    type: float
 """
 
 EXAMPLES = r"""
@@ -64,6 +82,24 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+verdict:
+  description:
+    - V(pass) when every token was found. V(fail) when a token is missing and every mailbox was read to its end.
+    - V(inconclusive) when a token is missing and a mailbox, or a part of one, could not be read.
+  returned: success
+  type: str
+inconclusive:
+  description: The mailboxes that could not be read, or not as a whole.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    mailbox:
+      description: The mailbox, as in O(mailboxes).
+      type: str
+    reason:
+      description: The names of the files that could not be read, and why.
+      type: str
 found:
   description: What was found, a row for each token and mailbox.
   returned: success
@@ -99,22 +135,12 @@ missing:
       type: str
 """
 
-from dataclasses import asdict
-
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.find import find
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
 def mailbox_find(params, _check_mode):
-    hits = find(params["tokens"], params["mailboxes"], params["timeout"])
-    return {
-        "found": [
-            {"token": token, "mailbox": mailbox, **asdict(found)}
-            for token, boxes in hits.items()
-            for mailbox, found in boxes.items()
-        ],
-        "missing": [{"token": token} for token in dict.fromkeys(params["tokens"]) if token not in hits],
-    }
+    return find(params["tokens"], params["mailboxes"], params["timeout"], params["deadline"], params["since"])
 
 
 def main():
@@ -124,6 +150,8 @@ def main():
             "tokens": {"type": "list", "elements": "str", "required": True, "no_log": False},
             "mailboxes": {"type": "list", "elements": "path", "required": True},
             "timeout": {"type": "float", "default": 30},
+            "since": {"type": "float", "default": 0},
+            "deadline": {"type": "float"},
         },
         supports_check_mode=True,
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 20  # octets of a file that is read whole
 SECONDS = 5.0  # for one look
+ENDING = 1.0  # seconds for a killed child to end; one that waits in the kernel for a file system may not
 PIECE = 1 << 16
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 DONE, REFUSED, FAILED = b"d", b"r", b"f"  # the first octet of what a child says
@@ -104,10 +105,15 @@ def read(
     return Content(**{**json.loads(head), "data": data})
 
 
-def open_plain(path: str, *, owners: Collection[int] | None = None, single: bool = False) -> int:
-    """A descriptor of the regular file at ``path``, its time of access left as it is; see ``read``."""
+def open_plain(
+    path: str, *, owners: Collection[int] | None = None, single: bool = False, folder: int | None = None
+) -> int:
+    """A descriptor of the regular file at ``path``, its time of access left as it is; see ``read``.
+
+    ``folder`` is the descriptor of the directory that a relative ``path`` begins at.
+    """
     try:
-        handle = _open(path)
+        handle = quietly(path, OPEN, folder)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise RefusedError("is a link, which is not followed") from error
@@ -130,11 +136,12 @@ def open_plain(path: str, *, owners: Collection[int] | None = None, single: bool
     return handle
 
 
-def _open(path: str) -> int:
+def quietly(path: str, flags: int, folder: int | None = None) -> int:
+    """os.open with ``flags``; the time of access stays, because shells and mail readers go by it."""
     try:
-        return os.open(path, OPEN | getattr(os, "O_NOATIME", 0))
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0), dir_fd=folder)
     except PermissionError:  # only the owner of a file, and root, may ask for that
-        return os.open(path, OPEN)
+        return os.open(path, flags, dir_fd=folder)
 
 
 def kind(mode: int) -> str:
@@ -177,9 +184,7 @@ def call(rights: Rights | None, work: Callable[[], bytes], *, seconds: float = S
         said = _hear(out, time.monotonic() + seconds, limit + 1)
     finally:
         os.close(out)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        end(child)
     if said is None:
         raise RefusedError(f"did not answer within {seconds:g} s")
     kind_of, data = said[:1], said[1:]
@@ -196,10 +201,9 @@ def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> No
     """The child's whole life. Its real uid stays root's: nobody whose rights it takes may signal or trace it."""
     try:
         try:
+            be_quiet()
             if rights and os.geteuid() == 0:
-                os.setgroups(rights.groups)
-                os.setegid(rights.gid)
-                os.seteuid(rights.uid)
+                take(rights)
             said = DONE + work()
         except RefusedError as error:
             said = REFUSED + str(error).encode("utf-8", "surrogateescape")
@@ -210,6 +214,37 @@ def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> No
             view = view[os.write(into, view) :]
     finally:
         os._exit(0)
+
+
+def take(rights: Rights) -> None:
+    """Have ``rights`` in this process, which is root's; the real uid stays root's, so that it can take others later."""
+    os.seteuid(0)
+    os.setgroups(rights.groups)
+    os.setegid(rights.gid)
+    os.seteuid(rights.uid)
+
+
+def be_quiet() -> None:
+    """Let go of the standard streams: a child that hangs outlives its parent, and nobody may wait for its output."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+
+
+def end(child: int) -> None:
+    """Kill a child, and wait a moment until it has ended: not even SIGKILL ends a process that waits for FUSE."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    try:
+        handle = os.pidfd_open(child)
+    except OSError:  # a kernel without pidfd_open(2)
+        os.waitpid(child, 0)
+        return
+    try:
+        if select.select([handle], [], [], ENDING)[0]:
+            os.waitpid(child, 0)
+    finally:
+        os.close(handle)
 
 
 def _hear(out: int, until: float, limit: int) -> bytes | None:

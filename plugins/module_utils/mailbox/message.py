@@ -15,24 +15,38 @@ TOKEN = re.compile(r"[!-~]+")
 END_OF_HEADERS = re.compile(rb"\n\r?\n")
 LONGEST = 1 << 20  # bytes of a header block that are looked at
 
+SHOWN = 1 << 16  # bytes of a header block that are shown
+FIELD = 2000  # characters of a field that are shown
+
 KEPT = ("Return-Path", "Delivered-To", "Subject", "X-Postmaster-Token")
-_FIELD = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*((?:.|\n[ \t])*)", re.MULTILINE)
+_NAME = re.compile(r"[!-9;-~]+")
 
 
 class Tally:
     """How many messages carry each token, and the header fields of the first of them."""
 
-    def __init__(self, tokens: Iterable[str]) -> None:
+    def __init__(self, tokens: Iterable[str] = ()) -> None:
         self.counts: dict[str, int] = {}
         self.headers: dict[str, dict[str, Any]] = {}
         self._patterns = {token: _pattern(token) for token in tokens}
 
-    def add(self, block: bytes) -> None:
-        """Count a message with this header block."""
-        for token, (plain, whole) in self._patterns.items():
-            if plain in block and whole.search(block):
-                self.counts[token] = self.counts.get(token, 0) + 1
-                self.headers.setdefault(token, headers(block))
+    @property
+    def complete(self) -> bool:
+        """Whether every token was found."""
+        return len(self.counts) == len(self._patterns)
+
+    def expect(self, tokens: Iterable[str]) -> None:
+        """The tokens to look for from now on."""
+        self._patterns = {token: _pattern(token) for token in tokens}
+
+    def add(self, block: bytes) -> list[str]:
+        """Count a message with this header block, and return the tokens that it carries."""
+        carried = [token for token, (plain, whole) in self._patterns.items() if plain in block and whole.search(block)]
+        for token in carried:
+            self.counts[token] = self.counts.get(token, 0) + 1
+            if token not in self.headers:
+                self.headers[token] = headers(block)
+        return carried
 
     def clear(self) -> None:
         self.counts.clear()
@@ -41,11 +55,19 @@ class Tally:
 
 def headers(block: bytes) -> dict[str, Any]:
     """The fields that say how a message came here: the first of each kept one, and every ``Received``, newest first."""
-    text = block.decode("utf-8", "replace").replace("\r\n", "\n")
-    fields = [(name.lower(), " ".join(value.split())) for name, value in _FIELD.findall(text)]
-    first = dict(reversed(fields))
+    fields: list[tuple[str, list[str]]] = []
+    for line in block[:SHOWN].decode("utf-8", "replace").replace("\r\n", "\n").split("\n"):
+        name, colon, value = line.partition(":")
+        if line[:1] in (" ", "\t") and fields:
+            fields[-1][1].append(line)
+        elif colon and _NAME.fullmatch(name.rstrip(" \t")):
+            fields.append((name.rstrip(" \t").lower(), [value]))
+        else:  # no field, nor is what continues it
+            fields.append(("", []))
+    unfolded = [(name, " ".join(" ".join(lines).split())[:FIELD]) for name, lines in fields]
+    first = dict(reversed(unfolded))
     found: dict[str, Any] = {name: first[name.lower()] for name in KEPT if name.lower() in first}
-    return {**found, "Received": [value for name, value in fields if name == "received"]}
+    return {**found, "Received": [value for name, value in unfolded if name == "received"]}
 
 
 def _pattern(token: str) -> tuple[bytes, re.Pattern[bytes]]:

@@ -7,60 +7,95 @@ A message of an mbox waits since it came where that was after the last access to
 it; on a file system that keeps no times of access, the mark alone decides. A message in a Maildir's ``new`` waits
 since it came. The messages of the proof wait for nobody. What reads the file without being a reader, as a backup may,
 hides that nobody does; it never makes a warning.
+
+Mail is appended, so that in a large mbox the first message after the last access is found by halving. Of what is there
+to look at only a part is: where that does not tell, nothing is known, and the reason is said.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
-import time
-from typing import Callable
+from typing import TYPE_CHECKING
 
-from .maildir import header_block
-from .mbox import PIECE, Scanner
-from .quiet import open_quietly
+from .._system.reader import RefusedError
+from .maildir import folder_of, header_block
+from .mbox import PIECE, header_blocks
 from .waiting import came, waits
 
+if TYPE_CHECKING:
+    from .._system.deadline import Deadline
+
 DAY = 86400.0  # seconds
+PART = 64 << 20  # octets of an mbox that are looked at
+OLDEST = 1000  # messages of a Maildir that are looked at
 
 
-def unread_days(path: str, now: Callable[[], float] = time.time) -> int | None:
-    """For how many whole days the first message that waits in a mailbox has done so; 0 where none waits.
+def waits_since(handle: int, budget: Deadline) -> float | None:
+    """When the first message came that waits in the mailbox behind a descriptor; None where none does.
 
-    None where the mailbox may not be opened.
+    Raises RefusedError where that cannot be known within the ``budget``.
     """
+    found = os.fstat(handle)
+    return _in_maildir(handle, budget) if stat.S_ISDIR(found.st_mode) else _in_mbox(handle, found, budget)
+
+
+def _in_maildir(handle: int, budget: Deadline) -> float | None:
+    with folder_of(handle, "new") as opened, os.scandir(opened) as entries:
+        times = ((_time(entry), entry.name) for entry in entries if entry.name[0] != ".")
+        for number, (since, name) in enumerate(heapq.nsmallest(OLDEST, times), 1):
+            if _waits(opened, name):
+                return since
+            if number == OLDEST or budget.over:
+                raise RefusedError(f"begins with {number} messages of the proof; delete them")
+    return None
+
+
+def _time(entry: os.DirEntry[str]) -> float:
     try:
-        since = _waits_since(path)
-    except FileNotFoundError:  # no mail has come yet, or what has is just being read
-        return 0
-    except PermissionError:
-        return None
-    return 0 if since is None else max(0, int((now() - since) // DAY))
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
-def _waits_since(path: str) -> float | None:
-    found = os.stat(path)
-    if stat.S_ISDIR(found.st_mode):
-        return _in_maildir(path)
-    return _in_mbox(path, found) if stat.S_ISREG(found.st_mode) else None
+def _waits(opened: int, name: str) -> bool:
+    try:
+        return waits(header_block(opened, name))
+    except (OSError, RefusedError):  # read meanwhile, or no message
+        return False
 
 
-def _in_maildir(path: str) -> float | None:
-    with os.scandir(os.path.join(path, "new")) as entries:
-        messages = sorted((entry.stat().st_mtime, entry.path) for entry in entries if entry.name[0] != ".")
-    return next((since for since, message in messages if waits(header_block(message))), None)
+def _in_mbox(handle: int, found: os.stat_result, budget: Deadline) -> float | None:
+    """Mail is appended, so that the first message that waits is the oldest one; nothing after it is read.
 
-
-def _in_mbox(path: str, found: os.stat_result) -> float | None:
-    """Mail is appended, so that the first message that waits is the oldest one; nothing after it is read."""
-    accessed = 0.0 if os.statvfs(path).f_flag & os.ST_NOATIME else found.st_atime
+    A message without a date came when the one before it did.
+    """
+    accessed = 0.0 if os.fstatvfs(handle).f_flag & os.ST_NOATIME else found.st_atime
     if accessed >= found.st_mtime:
         return None
-    scanner = Scanner()
-    with open_quietly(path) as file:
-        for piece in iter(lambda: file.read(PIECE), b""):
-            for block in scanner.feed(piece):
-                since = came(block) or found.st_mtime
-                if since > accessed and waits(block):
-                    return since
+    since, begun = found.st_mtime, 0
+    if found.st_size > PART:
+        since, begun = accessed, _first_after(handle, found.st_size, accessed)
+    low = begun
+    while low < found.st_size:
+        if budget.over or low - begun >= PART:
+            raise RefusedError(f"is {found.st_size} octets long, and only {low - begun} were looked at")
+        high = min(low + PIECE, found.st_size)
+        for block in header_blocks(handle, low, high):
+            since = came(block) or since
+            if since > accessed and waits(block):
+                return since
+        low = high
     return None
+
+
+def _first_after(handle: int, size: int, accessed: float) -> int:
+    """An offset before the first message that came after the last access, and little before it."""
+    low, high = 0, size
+    while high - low > PIECE:
+        middle = (low + high) // 2
+        dates = map(came, header_blocks(handle, middle, middle + PIECE))
+        date = next((date for date in dates if date), None)
+        low, high = (middle, high) if date and date <= accessed else (low, middle)
+    return low

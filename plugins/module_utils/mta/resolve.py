@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from .adapter import Adapter, Opinion
 
 
+class Waiting(Protocol):
+    """How many ``days`` mail has waited in a mailbox; None where that is not known, and the ``reason``."""
+
+    @property
+    def days(self) -> int | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
 class FarEnd(Protocol):
     """The answer of another host to a RCPT: the verdict on it, and the evidence."""
 
@@ -45,10 +55,10 @@ class FarEnd(Protocol):
 
 @dataclass(frozen=True)
 class Unread:
-    """``most``: days that mail may wait; ``days(mailbox)``: how many it does, None where that cannot be known."""
+    """``most``: days that mail may wait; ``waits(mailbox)``: how many it does."""
 
     most: int
-    days: Callable[[str], int | None]
+    waits: Callable[[str], Waiting]
 
 
 AskFarEnd = Callable[[str, str], FarEnd]
@@ -129,12 +139,12 @@ class Judge:
             yield from self._waiting(end.value, self._unread)
 
     def _waiting(self, mailbox: str, unread: Unread) -> Iterator[Problem]:
-        days = unread.days(mailbox)
-        if days is None:
-            message = f"whether anybody reads {mailbox} cannot be known: it may not be opened; ask as root"
+        found = unread.waits(mailbox)
+        if found.days is None:
+            message = f"whether anybody reads {mailbox} is not known: it {found.reason}"
             yield Problem("R12", SKIPPED, message, mailbox)
-        elif days > unread.most:
-            message = f"mail has waited in {mailbox} for {days} days, and nobody has read it"
+        elif found.days > unread.most:
+            message = f"mail has waited in {mailbox} for {found.days} days, and nobody has read it"
             yield Problem("R12", WARN, message, mailbox, "read it, or name a person who does in mta_postmaster")
 
     def _to_a_person(self, name: str) -> str:

@@ -11,15 +11,22 @@ import types
 from datetime import datetime
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import RefusedError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox import unread
-from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.unread import DAY, unread_days
+from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.unread import DAY, waits_since
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.waiting import came
 
 NOW = datetime(2026, 6, 1, 12).timestamp()
 
 
 def days(path):
-    return unread_days(str(path), lambda: NOW)
+    handle = os.open(path, os.O_RDONLY | os.O_NOATIME)
+    try:
+        since = waits_since(handle, Deadline(60))
+    finally:
+        os.close(handle)
+    return 0 if since is None else int((NOW - since) // DAY)
 
 
 def message(came_days_ago, field="Subject: x"):
@@ -75,7 +82,7 @@ def test_an_mbox_waits_since_its_first_message_came_that_nobody_saw(tmp_path, te
 def test_where_no_times_of_access_are_kept_the_mark_alone_counts(tmp_path, monkeypatch, text, waits):
     path = mbox(tmp_path, text, read=1)
     assert days(path) == 0
-    monkeypatch.setattr(os, "statvfs", lambda _path: types.SimpleNamespace(f_flag=os.ST_NOATIME))
+    monkeypatch.setattr(os, "fstatvfs", lambda _handle: types.SimpleNamespace(f_flag=os.ST_NOATIME))
     assert days(path) == waits
 
 
@@ -104,37 +111,69 @@ def test_to_look_is_not_to_read(tmp_path, text):
     assert (after.st_atime_ns, after.st_mtime_ns) == (before.st_atime_ns, before.st_mtime_ns)
 
 
+def reads(monkeypatch):
+    """The offsets that are read from now on."""
+    offsets = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda handle, size, offset: offsets.append(offset) or pread(handle, size, offset))
+    return offsets
+
+
 def test_nothing_is_read_after_the_first_message_that_waits(tmp_path, monkeypatch):
     monkeypatch.setattr(unread, "PIECE", 4096)
-    fed = []
-
-    class Counting(unread.Scanner):
-        def feed(self, piece):
-            fed.append(piece)
-            return super().feed(piece)
-
-    monkeypatch.setattr(unread, "Scanner", Counting)
-    assert days(mbox(tmp_path, OLD * 1000)) == 40
-    assert len(fed) == 1
+    path = mbox(tmp_path, OLD * 1000)
+    offsets = reads(monkeypatch)
+    assert days(path) == 40
+    assert max(offsets) < 4096
 
 
-@pytest.mark.parametrize("name", ["missing", "."])
-def test_what_is_no_mailbox_has_nothing_that_waits(tmp_path, name):
-    assert days(tmp_path / name) == 0
+def large(folder, monkeypatch, *messages, read):
+    """A large mbox, which was read so many days ago, of which little may be looked at."""
+    monkeypatch.setattr(unread, "PIECE", 1 << 12)
+    monkeypatch.setattr(unread, "PART", 1 << 14)
+    return mbox(folder, "".join(messages), read=read)
 
 
-def test_a_pipe_is_not_opened(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    assert days(tmp_path / "pipe") == 0
+@pytest.mark.parametrize(("read", "waits"), [(500.5, 500), (20.5, 20), (3.5, 3), (0.5, 0)])
+def test_of_a_large_mbox_only_the_part_that_nobody_read_is_looked_at(tmp_path, monkeypatch, read, waits):
+    path = large(tmp_path, monkeypatch, *[message(1000 - number / 10) for number in range(9999)], read=read)
+    offsets = reads(monkeypatch)
+    assert days(path) == waits
+    assert len(offsets) < 300
 
 
-def test_of_a_mailbox_that_may_not_be_opened_nothing_is_known(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(path)
+@pytest.mark.parametrize("line", ["From x\n", "From x Fri Jan  1 00:00:00 0000\n", f"From x {'Jan ' * 99} 9\n"])
+def test_lines_from_without_a_date_do_not_hide_what_waits(tmp_path, monkeypatch, line):
+    odd = f"{line}Subject: x\n\nhello\n\n"
+    old = [message(1000 - number / 10) + (odd if number % 3 else "") for number in range(999)]
+    assert days(large(tmp_path, monkeypatch, *old, message(5) * 3, read=10)) == 5
 
-    path = mbox(tmp_path, OLD)
-    monkeypatch.setattr(unread, "open_quietly", refuse)
-    assert days(path) is None
+
+@pytest.mark.parametrize("field", [OWN, "Status: RO"])
+def test_where_a_part_does_not_tell_nothing_is_known(tmp_path, monkeypatch, field):
+    path = large(tmp_path, monkeypatch, *[message(9, field)] * 999, message(5), read=20)
+    with pytest.raises(RefusedError, match=r"is \d+ octets long, and only \d+ were looked at"):
+        days(path)
+
+
+def test_where_there_is_no_time_nothing_is_known(tmp_path):
+    with mbox(tmp_path, OLD).open("rb") as file, pytest.raises(RefusedError, match="only 0 were looked at"):
+        waits_since(file.fileno(), Deadline(0))
+
+
+def test_of_a_large_maildir_only_the_oldest_messages_are_opened(tmp_path, monkeypatch):
+    opened = []
+    block = unread.header_block
+    monkeypatch.setattr(unread, "header_block", lambda folder, name: opened.append(name) or block(folder, name))
+    assert days(maildir(tmp_path, **{f"new_{age}": (age, PLAIN) for age in range(50)})) == 49
+    assert opened == ["49"]
+
+
+def test_a_maildir_full_of_messages_of_the_proof_is_looked_at_in_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(unread, "OLDEST", 10)
+    path = maildir(tmp_path, **{f"new_{age}": (age, OWN) for age in range(50)})
+    with pytest.raises(RefusedError, match="begins with 10 messages of the proof"):
+        days(path)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +185,14 @@ def test_of_a_mailbox_that_may_not_be_opened_nothing_is_known(tmp_path, monkeypa
         (b"From x Mon Feb 30 01:00:00 2026", None),
         (b"From x Mon Nov 23", None),
         (b"From \xff", None),
+        (b"From x Mon Nov 23 01:00:00 0000", None),
+        (b"From x Mon Nov 23 01:00:00 99999", None),
+        (b"From x Mon Nov 99 99:99:99 2026", None),
+        (b"From x Mon Nov " + b"9" * 5000 + b" 01:00:00 2026", None),
+        (b"From x Mon Nov" + b" " * 99999 + b"23 01:00:00 2026", None),
+        (b"From " + b"Jan " * 250_000, None),
+        (b"From " + b"Jan 1 00:00 x " * 99999, None),
+        (b"From Jan 1 00:00 2020 Mon Nov 23 01:00:00 2026", datetime(2026, 11, 23, 1)),
     ],
 )
 def test_the_line_from_says_when_a_message_came(line, date):

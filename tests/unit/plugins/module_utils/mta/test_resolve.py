@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Expansion
+from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.watched import Waiting
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import Opinion
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import Unread, resolve, with_opinion
@@ -57,7 +58,7 @@ def test_another_port_of_this_host_is_another_server():
 def test_a_mailbox_that_nobody_reads_is_a_warning(days, rows):
     asked = []
     host = FakeHost(aliases="postmaster: alice\n")
-    unread = Unread(30, lambda mailbox: asked.append(mailbox) or days)
+    unread = Unread(30, lambda mailbox: asked.append(mailbox) or Waiting(days, "may not be opened"))
     found = resolve(host, Postfix(host), "postmaster", unread=unread)
     assert asked == ["/var/mail/alice"]
     assert [(problem.id, problem.verdict) for problem in found.problems] == rows

@@ -1,0 +1,119 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done with one mailbox, in a child process that has the rights of the mailbox's owner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from .._system.deadline import Deadline
+from .._system.descent import descend, open_spot
+from .._system.reader import RefusedError
+from .maildir import Maildir, reason
+from .mbox import Mbox
+from .message import Tally
+from .unread import DAY, waits_since
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NO_MAILDIR = "is a directory without new and cur, and so no Maildir"
+
+
+class Box:
+    """A mailbox, and what is remembered of it. One that is not there yet has no messages; its kind shows when it is."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._tally = Tally()
+        self._tokens: list[str] = []
+        self._reader: Mbox | Maildir | None = None
+        self._since = 0.0
+
+    def answer(self, question: dict[str, Any]) -> Any:
+        """The answer to a question, by what it asks to ``do``; both are data."""
+        does = {"mark": self._mark, "state": self._state, "look": self._look, "unread": self._unread}
+        return does[question["do"]](question)
+
+    def _mark(self, question: dict[str, Any]) -> list[int]:
+        """Look only at what comes from now on. Where there is no mailbox yet, that is everything."""
+        with contextlib.suppress(FileNotFoundError), self._opened() as handle:
+            self._reader_of(handle).mark(handle)
+        return self._state(question)
+
+    def _state(self, _question: dict[str, Any]) -> list[int]:
+        """What changes when a message comes."""
+        try:
+            with self._opened() as handle:
+                found = os.fstat(handle)
+                if stat.S_ISDIR(found.st_mode):
+                    found = os.stat("new", dir_fd=handle, follow_symlinks=False)
+                return [found.st_ino, found.st_size, found.st_mtime_ns]
+        except FileNotFoundError:
+            return []
+
+    def _look(self, question: dict[str, Any]) -> dict[str, Any]:
+        """How many messages carry each of the ``tokens``; ``behind`` says what there was no time for."""
+        if question["tokens"] != self._tokens:
+            self._tokens = question["tokens"]
+            self._tally.expect(self._tokens)
+        self._since = question["since"]
+        behind, problems = "", {}
+        try:
+            with self._opened() as handle:
+                reader = self._reader_of(handle)
+                reader.look(handle, Deadline(question["seconds"]))
+                behind = reader.behind
+                problems = reader.problems if isinstance(reader, Maildir) else {}
+        except FileNotFoundError:
+            if isinstance(self._reader, Maildir) and self._is_folder():
+                problems = {"": NO_MAILDIR}
+            self._reader = None
+            self._tally.clear()
+        return {
+            "counts": self._tally.counts,
+            "headers": self._tally.headers,
+            "behind": behind,
+            "problems": problems,
+        }
+
+    def _unread(self, question: dict[str, Any]) -> dict[str, Any]:
+        """For how many whole ``days`` the first message that waits has done so; None, and why, where nobody knows."""
+        try:
+            with self._opened() as handle:
+                since = waits_since(handle, Deadline(question["seconds"]))
+        except FileNotFoundError:  # no mail has come yet, or what has is just being read
+            return {"days": 0, "reason": ""}
+        except (OSError, RefusedError) as error:
+            return {"days": None, "reason": reason(error)}
+        return {"days": 0 if since is None else max(0, int((question["now"] - since) // DAY)), "reason": ""}
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        spot = descend(self._path)
+        try:
+            handle = open_spot(spot)
+        finally:
+            os.close(spot.folder)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _reader_of(self, handle: int) -> Mbox | Maildir:
+        wanted = Maildir if stat.S_ISDIR(os.fstat(handle).st_mode) else Mbox
+        if not isinstance(self._reader, wanted):
+            self._tally.clear()
+            self._reader = wanted(self._tally, self._since)
+        return self._reader
+
+    def _is_folder(self) -> bool:
+        try:
+            with self._opened() as handle:
+                return stat.S_ISDIR(os.fstat(handle).st_mode)
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,117 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mailboxes as the program sees them: each has a child process that looks at it, and that may fail or hang alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._system.reader import RefusedError
+from .._system.worker import Worker
+from ..shown import line
+from .box import Box
+from .maildir import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .._system.deadline import Deadline
+
+LOOK = 0.5  # seconds of one look; a mailbox with more to read is looked at again
+ANSWER = 10.0  # seconds for an answer, before the child is killed
+LATE = 1.0  # seconds after the deadline for the answer to a question that was asked before it
+UNREAD = 3.0  # seconds for the look at what waits
+
+
+class Seen(NamedTuple):
+    """What a look has found: counts and header fields by token; ``reason`` says what could not be looked at.
+
+    ``behind``: there is more to read, and another look goes on with it.
+    """
+
+    counts: Mapping[str, int]
+    headers: Mapping[str, Mapping[str, Any]]
+    reason: str
+    behind: bool
+
+
+class Waiting(NamedTuple):
+    """For how many days the oldest unread message has waited; None where that is not known, and the reason."""
+
+    days: int | None
+    reason: str
+
+
+class Mailboxes:
+    """The mailboxes that were asked for, by their paths; their children end with ``close``, or with the program."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._workers: dict[str, Worker] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._seen: dict[str, Seen] = {}
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline is over."""
+        return self._deadline.over
+
+    @property
+    def over(self) -> str:
+        """That the deadline is over, in words."""
+        return f"the deadline of {self._deadline.seconds:g} s was over"
+
+    def mark(self, path: str) -> list[int]:
+        """From now on only what comes is looked at; the mailbox's state."""
+        return self._state(path, "mark")
+
+    def state(self, path: str) -> list[int]:
+        """What changes when a message comes; empty where there is no mailbox, or none that can be looked at."""
+        return self._state(path, "state")
+
+    def look(self, path: str, tokens: Iterable[str], since: float = 0.0) -> Seen:
+        """Which messages carry the tokens; what was sent before ``since`` does not. See ``Mbox`` and ``Maildir``.
+
+        What an earlier look has found stays found where this one fails.
+        """
+        question = {"do": "look", "tokens": list(tokens), "since": since, "seconds": self._deadline.within(LOOK)}
+        try:
+            said = self._ask(path, question)
+        except (OSError, RefusedError) as error:
+            before = self._seen.get(path, Seen({}, {}, "", behind=False))
+            return before._replace(reason=before.reason or f"{line(path)} {reason(error)}", behind=False)
+        reasons = [f"{line(path)}{'/' if name else ''}{line(name)} {why}" for name, why in said["problems"].items()]
+        if said["behind"]:
+            reasons.append(f"{line(path)} {said['behind']}: {self.over}")
+        self._seen[path] = Seen(said["counts"], said["headers"], "; ".join(reasons), bool(said["behind"]))
+        return self._seen[path]
+
+    def unread(self, path: str) -> Waiting:
+        """How long mail has waited there; asked once."""
+        if path not in self._waiting:
+            question = {"do": "unread", "now": time.time(), "seconds": self._deadline.within(UNREAD)}
+            try:
+                self._waiting[path] = Waiting(**self._ask(path, question))
+            except (OSError, RefusedError) as error:
+                self._waiting[path] = Waiting(None, reason(error))
+        return self._waiting[path]
+
+    def _state(self, path: str, do: str) -> list[int]:
+        try:
+            found: list[int] = self._ask(path, {"do": do})
+        except (OSError, RefusedError):
+            return []
+        return found
+
+    def _ask(self, path: str, question: dict[str, Any]) -> Any:
+        if self._deadline.over:
+            raise RefusedError(f"was not looked at: {self.over}")
+        worker = self._workers.setdefault(path, Worker(Box(path).answer))
+        return worker.ask(question, self._deadline.within(ANSWER) + LATE)
