@@ -28,7 +28,8 @@ ALICE = 12345  # no account has this number
 MESSAGE = "Return-Path: <a@b.example>\nX-Postmaster-Token: t1\n\nhello\n"
 HEAD = "From a@b.example Mon Nov 23 01:00:00 2026\n"
 MEMORY = 300 << 10  # KiB: for a process of the search
-DEADLINE = 2.0  # seconds
+DEADLINE = 20.0  # seconds, also on a machine that has much else to do
+SHORT = 2.0  # seconds, where there is more to read than a deadline allows
 BEYOND = 5.0  # seconds after the deadline in which a search has ended
 
 SEARCH = f"""
@@ -255,12 +256,13 @@ BOXES = {
 def test_a_mailbox_may_be_anything(home, make, verdict, reason):
     box = make(home)
     own(home / "x")
-    result, seconds, memory = search(box)
+    deadline = SHORT if make is BOXES["sparse file of 2 TB"][0] else DEADLINE
+    result, seconds, memory = search(box, deadline)
     reasons = [row["reason"] for row in result["inconclusive"]]
     assert (result["verdict"], [word for word in reasons if not word.startswith(str(box))]) == (verdict, [])
     assert all(re.search(reason, word) for word in reasons)
     assert bool(reasons) == (verdict == "inconclusive")
-    assert seconds < DEADLINE + BEYOND
+    assert seconds < deadline + BEYOND
     assert memory < MEMORY
 
 
@@ -287,9 +289,9 @@ def test_a_maildir_of_100_000_files_is_read_within_the_deadline(home):
         os.close(os.open(f"{number:06}.a", os.O_CREAT, dir_fd=new))
     os.close(new)
     (box / "new" / "050000.b").write_text(MESSAGE)
-    result, seconds, memory = search(box, deadline=20)
+    result, seconds, memory = search(box, deadline=60)
     assert (result["verdict"], result["inconclusive"]) == ("pass", [])
-    assert seconds < 20
+    assert seconds < 60
     assert memory < MEMORY
 
 
