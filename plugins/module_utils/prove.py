@@ -69,6 +69,7 @@ class HostProof:
         self._fates: dict[str, proof.HandedOn] = {}
         self._marks: dict[str, list[int]] = {}
         self.unseen: Mapping[str, str] = {}
+        self._wanted: dict[str, list[str]] = {}  # by mailbox, the tokens that have to be there
 
     def expect(self) -> None:
         """What is about to be asked of the MTA's tables is asked at once."""
@@ -154,7 +155,7 @@ class HostProof:
         boxes = {token: proof.wanted_mailboxes([expansion]) for token, expansion in ends.items()}
         leaving = {token for token, expansion in ends.items() if proof.leaves(expansion)}
         begun = time.time()
-        wanted: dict[str, list[str]] = {}
+        wanted = self._wanted
         for token, found in boxes.items():
             for box in found:
                 wanted.setdefault(box, []).append(token)
@@ -180,6 +181,14 @@ class HostProof:
         return {
             token: {box: replace(hit, seconds=_since(sent[token], begun + hit.seconds)) for box, hit in found.items()}
             for token, found in hits.items()
+        }
+
+    def remove(self) -> dict[str, Any]:
+        """Remove the token messages that were found; how many, and why others are left."""
+        done = [self.mailboxes.remove(box, tokens) for box, tokens in self._wanted.items()]
+        return {
+            "messages_removed": sum(removed for removed, _left in done),
+            "messages_left": [left for _removed, left in done if left],
         }
 
     def _fate(self, token: str) -> str:
@@ -249,5 +258,6 @@ def _prove(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "mta": host.mta.name,
         "version": host.mta.version(),
         "domains": domains,
+        **(host.remove() if params["remove_messages"] else {}),
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }

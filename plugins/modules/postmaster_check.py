@@ -49,6 +49,13 @@ options:
     type: str
     choices: [one, all]
     default: one
+  remove_messages:
+    description:
+      - Remove the token messages from the mailboxes in which they were found.
+      - In a Maildir their files are removed. An mbox is locked and cut off, if the token messages are at its end and
+        unchanged. Other messages are left where they are, and RV(messages_left) says why.
+    type: bool
+    default: false
   probe:
     description:
       - What M(mailops.postmaster.smtp_probe) returned as
@@ -137,6 +144,15 @@ version:
   description: Its version.
   returned: always
   type: str
+messages_removed:
+  description: How many token messages were removed.
+  returned: with O(remove_messages)
+  type: int
+messages_left:
+  description: For each mailbox in which token messages were left, how many, and why.
+  returned: with O(remove_messages)
+  type: list
+  elements: str
 domains:
   description: The evidence for each domain, the host name, each address literal, and the form without a domain.
   returned: always
@@ -181,6 +197,7 @@ ARGUMENTS = {
     },
     "send": {"type": "bool", "default": True},
     "send_forms": {"type": "str", "choices": ["one", "all"], "default": "one"},
+    "remove_messages": {"type": "bool", "default": False},
     "probe": {"type": "list", "elements": "dict", "default": []},
     "role_addresses": {"type": "list", "elements": "str", "default": ["abuse"]},
     "allowed_accounts": {"type": "list", "elements": "str", "default": []},

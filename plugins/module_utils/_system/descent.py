@@ -17,9 +17,12 @@ import pwd
 import stat
 from collections import deque
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .reader import OPEN, RefusedError, Rights, kind, quietly, take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 LINKS = 40  # as many as the kernel follows
@@ -104,7 +107,7 @@ def open_spot(spot: Spot, flags: int = OPEN) -> int:
     reason = ""
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         reason = f"is {kind(found.st_mode)}, neither a regular file nor a directory"
-    elif not spot.owner and not spot.follow and (found.st_uid or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)):
+    elif spot.owner == 0 and (found.st_uid or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)):
         reason = "was exchanged while it was opened, or has a second name"
     if reason:
         os.close(handle)
@@ -114,25 +117,34 @@ def open_spot(spot: Spot, flags: int = OPEN) -> int:
 
 def _open_above(spot: Spot, flags: int) -> int:
     """An entry of somebody else's in a folder of root's: of that account's alone is what is opened by root."""
+    with as_root(), contextlib.ExitStack() as opened:
+        found = os.fstat(_keep(opened, os.open(spot.name, PATH, dir_fd=spot.folder)))
+        if not stat.S_ISLNK(found.st_mode):
+            return _open_same(spot, flags, found)
+    return open_spot(spot._replace(above=False), flags)
+
+
+def _open_same(spot: Spot, flags: int, found: os.stat_result) -> int:
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise RefusedError(f"is {kind(found.st_mode)}, neither a regular file nor a directory")
+    handle = quietly(spot.name, flags, spot.folder)
+    opened = os.fstat(handle)
+    if not os.path.samestat(found, opened) or opened.st_uid != spot.owner:
+        os.close(handle)
+        raise RefusedError("was exchanged while it was opened")
+    return handle
+
+
+@contextlib.contextmanager
+def as_root(needed: bool = True) -> Iterator[None]:
+    """Have root's rights for a moment, where they are ``needed`` for a folder of root's."""
+    if not needed:
+        yield
+        return
     mine = Rights(os.geteuid(), os.getegid(), tuple(os.getgroups()))
     take(ROOT)
     try:
-        entry = os.open(spot.name, PATH, dir_fd=spot.folder)
-        try:
-            found = os.fstat(entry)
-            if stat.S_ISLNK(found.st_mode):
-                take(mine)
-                return open_spot(spot._replace(above=False), flags)
-            if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-                raise RefusedError(f"is {kind(found.st_mode)}, neither a regular file nor a directory")
-            handle = quietly(spot.name, flags, spot.folder)
-            opened = os.fstat(handle)
-            if not os.path.samestat(found, opened) or opened.st_uid != spot.owner:
-                os.close(handle)
-                raise RefusedError("was exchanged while it was opened")
-            return handle
-        finally:
-            os.close(entry)
+        yield
     finally:
         take(mine)
 

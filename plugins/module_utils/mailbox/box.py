@@ -16,6 +16,7 @@ from .._system.reader import RefusedError
 from .maildir import Maildir, reason
 from .mbox import Mbox
 from .message import Tally
+from .removal import Before, from_maildir, from_mbox
 from .unread import DAY, waits_since
 
 if TYPE_CHECKING:
@@ -33,16 +34,25 @@ class Box:
         self._tokens: list[str] = []
         self._reader: Mbox | Maildir | None = None
         self._since = 0.0
+        self._before: Before | None = None
 
     def answer(self, question: dict[str, Any]) -> Any:
         """The answer to a question, by what it asks to ``do``; both are data."""
-        does = {"mark": self._mark, "state": self._state, "look": self._look, "unread": self._unread}
+        does = {
+            "mark": self._mark,
+            "state": self._state,
+            "look": self._look,
+            "unread": self._unread,
+            "remove": self._remove,
+        }
         return does[question["do"]](question)
 
     def _mark(self, question: dict[str, Any]) -> list[int]:
         """Look only at what comes from now on. Where there is no mailbox yet, that is everything."""
         with contextlib.suppress(FileNotFoundError), self._opened() as handle:
             self._reader_of(handle).mark(handle)
+            found = os.fstat(handle)
+            self._before = Before(found.st_ino, found.st_size, found.st_mtime_ns)
         return self._state(question)
 
     def _state(self, _question: dict[str, Any]) -> list[int]:
@@ -91,6 +101,19 @@ class Box:
         except (OSError, RefusedError) as error:
             return {"days": None, "reason": reason(error)}
         return {"days": 0 if since is None else max(0, int((question["now"] - since) // DAY)), "reason": ""}
+
+    def _remove(self, question: dict[str, Any]) -> int:
+        """Remove the messages with these ``tokens`` that were found; how many were removed."""
+        tokens = question["tokens"]
+        if isinstance(self._reader, Maildir):
+            names = [name for token in tokens for name in self._reader.carriers.get(token, ())]
+            with self._opened() as handle:
+                return from_maildir(handle, tokens, names)
+        spot = descend(self._path)
+        try:
+            return from_mbox(spot, tokens, self._before)
+        finally:
+            os.close(spot.folder)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:

@@ -45,7 +45,7 @@ class Maildir:
         self._times: dict[str, tuple[int, int]] = {}
         self._unopened: list[tuple[str, str]] = []
         self.problems: dict[str, str] = {}  # by the name of the file, why it cannot be looked at
-        self.carriers: dict[str, list[tuple[str, str]]] = {}  # by token, the folder and the name of each message
+        self.carriers: dict[str, list[str]] = {}  # by token, the name of each message
 
     def mark(self, handle: int) -> None:
         """Look only at what comes from now on."""
@@ -107,7 +107,7 @@ class Maildir:
                 self.problems[f"{folder}/{name}"] = reason(error)
         else:
             for token in self._tally.add(block):
-                self.carriers.setdefault(token, []).append((folder, name))
+                self.carriers.setdefault(token, []).append(name)
 
 
 @contextlib.contextmanager

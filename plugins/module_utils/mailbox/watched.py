@@ -37,6 +37,10 @@ class Seen(NamedTuple):
     behind: bool
 
 
+NOTHING = Seen({}, {}, "", behind=False)
+CHANGED = "are followed by other mail, or were changed"
+
+
 class Waiting(NamedTuple):
     """For how many days the oldest unread message has waited; None where that is not known, and the reason."""
 
@@ -85,7 +89,7 @@ class Mailboxes:
         try:
             said = self._ask(path, question)
         except (OSError, RefusedError) as error:
-            before = self._seen.get(path, Seen({}, {}, "", behind=False))
+            before = self._seen.get(path, NOTHING)
             return before._replace(reason=before.reason or f"{line(path)} {reason(error)}", behind=False)
         reasons = [f"{line(path)}{'/' if name else ''}{line(name)} {why}" for name, why in said["problems"].items()]
         if said["behind"]:
@@ -102,6 +106,17 @@ class Mailboxes:
             except (OSError, RefusedError) as error:
                 self._waiting[path] = Waiting(None, reason(error))
         return self._waiting[path]
+
+    def remove(self, path: str, tokens: Iterable[str]) -> tuple[int, str]:
+        """Remove the messages of the proof that were found there: how many were, and why others are left."""
+        wanted = [token for token in tokens if token in self._seen.get(path, NOTHING).counts]
+        there = sum(self._seen[path].counts[token] for token in wanted) if wanted else 0
+        try:
+            removed = int(self._ask(path, {"do": "remove", "tokens": wanted})) if wanted else 0
+        except (OSError, RefusedError) as error:
+            return 0, f"{line(path)} {reason(error)}"
+        left = there - removed
+        return removed, f"{line(path)}: {left} of {there} {CHANGED}" if left > 0 else ""
 
     def _state(self, path: str, do: str) -> list[int]:
         try:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 HEADER = "X-Postmaster-Token"
+BODY = (
+    "This is a test message of mailops.postmaster, a program that manages this mail server.",
+    "It shows that mail for postmaster is delivered to you (RFC 5321 section 4.5.1).",
+    "You need not do anything. You can delete this message.",
+)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -31,8 +36,7 @@ def compose(token: str, sender: str, recipient: str, helo: str, server: str, now
         "Auto-Submitted: auto-generated",
         f"{HEADER}: {token}",
         "",
-        "This message shows that mail for postmaster reaches you, as RFC 5321 section 4.5.1 asks.",
-        "Nothing else depends on it, and you may delete it.",
+        *BODY,
         "",
     )
     return "\r\n".join(lines).encode("ascii")

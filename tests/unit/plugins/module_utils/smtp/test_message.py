@@ -29,7 +29,7 @@ def test_it_can_be_found_by_its_token_and_is_marked_as_automatic():
     assert message["Message-ID"] == "<abc123@probe.example>"
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Date"].datetime == NOW
-    assert "may delete it" in message.get_content()
+    assert "You can delete this message" in message.get_content()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a message is one that a proof has sent, as it sent it. Pure.
+
+Only such a message is removed. Its text has to be the known one to the last word: where a program has added to it, or
+where the message of somebody else begins unseen within it, it is another message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..smtp.message import BODY, HEADER
+from .message import END_OF_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+FIELD = f"{HEADER}:".lower().encode()
+TEXT = "\n".join(BODY).encode()
+
+
+def is_own(message: bytes, tokens: Collection[str]) -> bool:
+    """Whether it carries one of the tokens in its own field and says nothing but the text of a token message."""
+    end = END_OF_HEADERS.search(message)
+    if not end:
+        return False
+    fields = message[: end.start()].replace(b"\r\n", b"\n").split(b"\n")
+    named = {
+        line.partition(b":")[2].strip() for line in fields if line.lower().startswith(HEADER.lower().encode() + b":")
+    }
+    inner = any(line.startswith(b"From ") for line in fields[1:])
+    text = message[end.end() :].replace(b"\r\n", b"\n").rstrip(b"\n")
+    return not inner and len(named) == 1 and named <= {token.encode() for token in tokens} and text == TEXT
