@@ -17,6 +17,8 @@ description:
   - The compiled table is rebuilt when it is missing or older than its source, and only then. If that fails, the old
     source is put back, and the task fails with what the command said.
   - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
+  - A line of another name stays as it is, even if it cannot be read. A table of 1,000,000 lines takes about a second.
+  - The diff has the lines around each change and not the whole table; what is longer than 64 KiB is cut.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
 attributes:
@@ -94,6 +96,11 @@ entries:
         - V(present) and V(absent) where it was as wanted; V(changed), V(added) and V(removed) where that was, or in
           check mode would be, brought about.
       type: str
+removed:
+  description: How many entries of other names were removed, which O(strategy=exact) does.
+  returned: success
+  type: int
+  sample: 0
 rebuilt:
   description: Whether the table was compiled anew, or would be in check mode.
   returned: success

@@ -13,12 +13,15 @@ from .._system.files import lock, read_image, restore, write_image
 from .._system.image import Image
 from ..errors import UserError
 from .compile import Compiler
-from .table import ParseError, Table, Target, cycle, edit, parse, states, target
+from .edit import edit, hunks
+from .table import ParseError, target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._system.host import Host
+    from .edit import Edit
+    from .table import Target
 
 NEW_MODE = 0o644
 
@@ -44,37 +47,34 @@ def _apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str,
     path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)
-    old = image.content.decode("utf-8", "surrogateescape") if image else ""
-    before = _parse(path, old)
-    names = [name.lower() for name in wanted]
     try:
-        after = edit(before, wanted, params["strategy"] == "exact")
+        found = edit(image.content if image else b"", wanted, params["strategy"] == "exact")
+    except ParseError as error:
+        raise UserError(f"{path}:{error.line}: {error.reason}; mend this line first, nothing was changed") from error
     except ValueError as error:
         raise UserError(f"entries: {error}") from error
-    loop = cycle(after, names)
-    if loop:
+    if found.loop:
         raise UserError(
-            f"entries: with {path} as it would then be, mail goes round in a loop: {' -> '.join(loop)}; nothing was"
-            " changed. Let one of these names lead to a person's mailbox"
+            f"entries: with {path} as it would then be, mail goes round in a loop: {' -> '.join(found.loop)}; nothing"
+            " was changed. Let one of these names lead to a person's mailbox"
         )
-    new = str(after)
-    changed = new != old
+    changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"])
     rebuild = (changed or image is not None) and compiler.due(changed)
     if changed and not check_mode:
-        _write(path, image, new)
+        _write(path, image, found.after())
     if rebuild and not check_mode:
         _compile(compiler, path, image, changed)
     result: dict[str, Any] = {
         "changed": changed or rebuild,
         "path": path,
-        "entries": {_printable(name): {"state": state} for name, state in states(before, after, names).items()},
+        "entries": {_printable(name): {"state": state} for name, state in found.states.items()},
+        "removed": found.removed,
         "rebuilt": rebuild,
         "diff": [],
     }
     if changed:
-        texts = {"before": _printable(old), "after": _printable(new)}
-        result["diff"].append({"before_header": path, "after_header": path, **texts})
+        result["diff"] += _diff(path, found)
     if rebuild:
         result["diff"].append({"prepared": f"{path} compiled anew by {' '.join(compiler.command)}\n"})
     return result
@@ -102,16 +102,19 @@ def _target(name: str, text: Any, mistakes: list[str]) -> list[Target]:
         return []
 
 
-def _parse(path: str, text: str) -> Table:
-    try:
-        return parse(text)
-    except ParseError as error:
-        raise UserError(f"{path}:{error.line}: {error.reason}; mend this line first, nothing was changed") from error
+def _diff(path: str, found: Edit) -> list[dict[str, str]]:
+    """The lines around the changes, as Ansible shows them."""
+    shown, more = hunks(found)
+    rows = []
+    for hunk in shown:
+        header = path if hunk.line == 1 else f"{path} from line {hunk.line} on"
+        rows.append({"before_header": header, "after_header": header, "before": hunk.before, "after": hunk.after})
+    return [*rows, {"prepared": f"{path} has {more} more changes\n"}] if more else rows
 
 
-def _write(path: str, image: Image | None, text: str) -> None:
+def _write(path: str, image: Image | None, content: bytes) -> None:
     now = image or Image(b"", os.geteuid(), os.getegid(), NEW_MODE)
-    write_image(path, replace(now, content=text.encode("utf-8", "surrogateescape")))
+    write_image(path, replace(now, content=content))
 
 
 def _compile(compiler: Compiler, path: str, image: Image | None, changed: bool) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-r"""The aliases(5) grammar, and edits that leave every other byte of a table as it was. Pure.
+r"""The aliases(5) grammar. Pure.
 
 A table is made of logical lines ``name: target, target``. A line that begins with white space continues the one
 before it; empty lines and lines whose first sign is ``#`` are comments and may stand anywhere, also within a logical
@@ -21,17 +21,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..shown import BREAKS, HIDDEN
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
 NAME, ADDRESS, PIPE, FILE, INCLUDE = "name", "address", "pipe", "file", "include"
 MARKS = {PIPE: "|", INCLUDE: ":include:"}
-PRESENT, ABSENT, CHANGED, ADDED, REMOVED = "present", "absent", "changed", "added", "removed"
 
-_BLANK = " \t\r\f\v"
-_INDENT = "#\n" + _BLANK
+BLANK = " \t\r\f\v"
+_INDENT = "#\n" + BLANK
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _KEY = re.compile(r'(?:"((?:[^"\\]|\\.)+)"|([^\s",:()<>]+))[ \t\r\f\v]*:[ \t\r\f\v]*', re.ASCII | re.DOTALL)
 _SIMPLE = re.compile(r"[\w.+/@-]+(?:[ \t]*,[ \t]*[\w.+/@-]+)*[ \t\r]*", re.ASCII)
 _TOKEN = re.compile(
@@ -87,11 +87,6 @@ class Table(NamedTuple):
     def __str__(self) -> str:
         return "".join(map(str, self.parts))
 
-    @property
-    def entries(self) -> dict[str, Entry]:
-        """The entry that counts for each name."""
-        return {part.name: part for part in reversed(self.parts) if isinstance(part, Entry)}
-
 
 def parse(text: str) -> Table:
     """The table that a text holds; raises ``ParseError``."""
@@ -106,9 +101,9 @@ def parse(text: str) -> Table:
         comments.clear()
 
     for number, line in enumerate(_LINE.findall(text), 1):
-        if line[0] in _INDENT and _is_comment(line):
+        if line[0] in _INDENT and is_comment(line):
             comments.append(line)
-        elif line[0] in _BLANK:
+        elif line[0] in BLANK:
             if not entry:
                 raise ParseError(number, "begins with white space, and there is no entry before it that it continues")
             entry += [*comments, line]
@@ -151,103 +146,53 @@ def fold(name: str) -> str:
     return _no_control(name).lower()
 
 
-def edit(table: Table, wanted: Mapping[str, Iterable[Target]], exact: bool = False) -> Table:
-    """The table with these targets for these names, where no targets stand for no entry.
-
-    An entry that says so already keeps every byte; another one keeps its place, and the comments around and in it. New
-    entries come last. Of a name's entries only the first stays. ``exact`` takes all other names out. Raises
-    ``ValueError`` for what cannot stand in a table.
-    """
-    missing = {fold(name): tuple(dict.fromkeys(targets)) for name, targets in wanted.items()}
-    if len(missing) < len(wanted):
-        raise ValueError(f"names that differ in letter case only: {sorted(wanted)}")
-    managed = set(missing)
-    before = str(table)
-    end = "\r\n" if re.match(r"[^\n]*\r\n", before) else "\n"
-    parts: list[str] = []
-    for part in table.parts:
-        if isinstance(part, str) or not (exact or part.name in managed):
-            parts.append(str(part))
-            continue
-        targets = missing.pop(part.name, ())
-        if targets and targets == part.targets:
-            parts.append(part.text)
-            continue
-        if targets:
-            parts.append(_lead(part) + _right(targets) + end)
-        parts += filter(_is_comment, _LINE.findall(part.text))
-    new = [_quoted(name, _BARE_NAME) + ": " + _right(targets) + end for name, targets in missing.items() if targets]
-    if new and parts and not parts[-1].endswith("\n"):
-        parts.append(end)
-    after = "".join(parts + new)
-    return table if after == before else parse(after)
+def key(text: str) -> str | None:
+    """The name of the logical line that a text begins with, in lower case; None where that is no entry."""
+    found = _KEY.match(text.partition("\n")[0]) or _KEY.match(_words(_LINE.findall(text)))
+    return (found[2] or _plain(found[1])).lower() if found else None
 
 
-def states(before: Table, after: Table, names: Iterable[str]) -> dict[str, str]:
-    """What becomes of each of ``names``, and of any name removed: present, absent, changed, added or removed."""
-    old, new = _texts(before), _texts(after)
-
-    def state(name: str) -> str:
-        if name not in old:
-            return ADDED if name in new else ABSENT
-        if name not in new:
-            return REMOVED
-        return PRESENT if old[name] == new[name] else CHANGED
-
-    return {name: state(name) for name in dict.fromkeys([*names, *(name for name in old if name not in new)])}
+def comments(text: str) -> str:
+    """The comments within a logical line."""
+    return "".join(filter(is_comment, _LINE.findall(text)))
 
 
-def cycle(table: Table, names: Iterable[str]) -> list[str]:
-    """The first loop that mail for one of ``names`` would run into, from a name to itself; empty where there is none.
-
-    A name among its own targets is no loop: it stands for the account.
-    """
-    entries = table.entries
-    done: set[str] = set()
-
-    def onward(name: str) -> Iterator[str]:
-        found = entries[name].targets if name in entries else ()
-        return iter([target.value.lower() for target in found if target.kind == NAME])
-
-    for start in names:
-        way, depths = [(start, onward(start))], {start: 0}
-        while way:
-            name, following = way[-1]
-            reached = next(following, None)
-            if reached is None:
-                done.add(name)
-                del depths[name]
-                way.pop()
-            elif reached in depths and reached != name:
-                return [*(member for member, _dummy in way[depths[reached] :]), reached]
-            elif reached not in done and reached != name:
-                depths[reached] = len(way)
-                way.append((reached, onward(reached)))
-    return []
+def rewritten(entry: Entry, targets: Iterable[Target], end: str) -> str:
+    """An entry with other targets; its name and the gap behind it stay as they are."""
+    return _lead(entry) + _right(targets) + end
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip(_BLANK + "\n")[:1] in ("", "#")
+def new_entry(name: str, targets: Iterable[Target]) -> str:
+    return _quoted(name, _BARE_NAME) + ": " + _right(targets)
+
+
+def is_comment(line: str) -> bool:
+    return line.lstrip(BLANK + "\n")[:1] in ("", "#")
 
 
 def _entry(line: int, lines: list[str]) -> Entry | None:
     """The entry that these lines are, comments among them; ``line`` is the number of the first."""
     if not lines:
         return None
-    words = "".join(text.rstrip("\n") for text in lines if not _is_comment(text))
-    key = _KEY.match(words)
-    if not key:
+    words = _words(lines)
+    found = _KEY.match(words)
+    if not found:
         raise ParseError(line, 'is not of the form "name: targets", where odd signs in a name want quotes')
-    right = words[key.end() :]
-    name = key[2] or _plain(key[1])
+    right = words[found.end() :]
+    name = found[2] or _plain(found[1])
     if _SIMPLE.fullmatch(right):
-        targets = [_target(word.strip(_BLANK), "@" in word) for word in right.split(",")]
+        targets = [_target(word.strip(BLANK), "@" in word) for word in right.split(",")]
     else:
         try:
             targets = _targets(right)
         except ValueError as error:
             raise ParseError(line, str(error)) from error
     return Entry(line, name.lower(), tuple(targets), "".join(lines))
+
+
+def _words(lines: Iterable[str]) -> str:
+    """What lines say together, without the comments among them."""
+    return "".join(text.rstrip("\n") for text in lines if not is_comment(text))
 
 
 def _targets(right: str) -> list[Target]:
@@ -312,11 +257,11 @@ def _quoted(text: str, bare: re.Pattern[str]) -> str:
 
 def _lead(entry: Entry) -> str:
     """Name, colon and gap as they stand in an entry."""
-    key = _KEY.match(entry.text.partition("\n")[0])
-    if not key:  # the colon stands on another line
+    found = _KEY.match(entry.text.partition("\n")[0])
+    if not found:  # the colon stands on another line
         return _quoted(entry.name, _BARE_NAME) + ": "
-    lead = key[0].rstrip(_BLANK)
-    return lead + (key[0][len(lead) :].rstrip("\r\f\v") or " ")
+    lead = found[0].rstrip(BLANK)
+    return lead + (found[0][len(lead) :].rstrip("\r\f\v") or " ")
 
 
 def _right(targets: Iterable[Target]) -> str:
@@ -324,15 +269,6 @@ def _right(targets: Iterable[Target]) -> str:
 
 
 def _no_control(text: str) -> str:
-    if _CONTROL.search(text):
-        raise ValueError(f"{text!r} has a line break or control character in it")
+    if BREAKS.search(text) or HIDDEN.search(text):
+        raise ValueError(f"{text!r} has a line break, or a character that is not seen, in it")
     return text
-
-
-def _texts(table: Table) -> dict[str, str]:
-    """All that a table says of each name; whether its last line has an end makes no difference."""
-    found: dict[str, str] = {}
-    for part in table.parts:
-        if isinstance(part, Entry):
-            found[part.name] = found.get(part.name, "") + part.text.rstrip("\r\n") + "\n"
-    return found

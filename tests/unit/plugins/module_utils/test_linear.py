@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.edit import edit, hunks
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Edge, Step, walk
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import cycle, parse
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.sources import Source
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import Target, parse
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import (
     opensmtpd_syntax,
     postfix_syntax,
@@ -24,8 +26,16 @@ def leads_back(size):
     return lambda node: Step((Edge(node, 0, "back"), *([Edge(node, node + 1, "on")] if node + 1 < size else [])))
 
 
+POSTMASTER = {"postmaster": [Target("name", "n0")]}
+
+
 def chain(size):
-    return parse("".join(f"n{number}: n{number + 1}\n" for number in range(size)))
+    return b"".join(b"n%d: n%d\n" % (number, number + 1) for number in range(size))
+
+
+def edited(content, wanted=POSTMASTER, exact=False):
+    found = edit(content, wanted, exact)
+    return hunks(found), found.after()
 
 
 def configuration(text):
@@ -38,8 +48,20 @@ LINEAR = {
     "comments within an entry": (20_000, lambda n: "a: b\n" + "# c\n" * n + " d\n", parse),
     "comments in parentheses": (20_000, lambda n: "a: b " + "(c) " * n, parse),
     "a target of many quoted parts": (20_000, lambda n: "a: " + '"b"' * n, parse),
-    "a chain of aliases": (10_000, chain, lambda table: cycle(table, ["n0"])),
-    "chains from many names": (10_000, chain, lambda table: cycle(table, [f"n{n}" for n in range(len(table.parts))])),
+    "a chain of aliases": (3_000, chain, edited),
+    "chains from many names": (2_000, chain, lambda table: edited(
+        table, {f"n{n}": [Target("name", f"n{n + 1}")] for n in range(table.count(b"\n"))})),
+    "all entries but one taken out": (2_000, chain, lambda table: edited(table, exact=True)),
+    "comments and entries in turns": (2_000, lambda n: b"#\na: b\n" * n, lambda table: edited(table, exact=True)),
+    "an edit beside quoted names": (2_000, lambda n: b'"a b": c\n' * n, edited),
+    "an edit beside names in other scripts": (2_000, lambda n: "é: c\n".encode() * n, edited),
+    "an edit of an entry that stands there very often": (2_000, lambda n: b"postmaster: n1\n" * n, edited),
+    "an edit beside names that begin alike": (20_000, lambda n: b"postmasters: n1\n" * n, edited),
+    "an edit before a long comment": (20_000, lambda n: b"postmaster: n1\n" + b"#\n" * n, edited),
+    "an entry that is looked up beside names that begin alike": (
+        20_000, lambda n: "postmasters: n1\n" * n, lambda text: Source("/a", text).entry("postmaster")),
+    "an entry of many lines that is looked up": (
+        20_000, lambda n: "postmaster: n1\n" + "  n2,\n" * n, lambda text: Source("/a", text).entry("postmaster")),
     "a walk along a chain": (5_000, lambda n: [[k + 1] for k in range(n)], lambda graph: walk(0, lambda k: Step(
         tuple(Edge(k, t, "f:1") for t in graph[k]) if k < len(graph) else ()))),
     "a walk on which each node leads back": (5_000, leads_back, lambda step: walk(0, step)),

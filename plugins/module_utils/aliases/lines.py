@@ -1,0 +1,154 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The logical lines of a table, found by their names in its octets. Pure.
+
+Made for tables of a million lines: a few names are searched for, and nothing else is parsed. Who asks for many names
+gets an index of 8 octets for each line.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from .table import BLANK, Entry, is_comment, key, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FEW = 32  # names that are searched for, one by one, before an index is made
+PLACE = (1 << 40) - 1  # the bits of an index's item that are a place; those above are of a hash
+
+_SIMPLE_KEY = re.compile(rb'^([^\s",:()<>#][^\s",:()<>]*)[ \t\r\f\v]*(?::|$)', re.MULTILINE)
+_BEHIND_A_NAME = re.compile(rb"[ \t\r\f\v]*(?::|\n|$)")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+_WITHIN = tuple(sign.encode() for sign in BLANK + "#\n")
+
+
+class Lines:
+    """Where the logical lines of a table stand; a place is the number of octets before it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self._folded = content.lower()
+        self._asked = 0
+        self._quoted_or_foreign: array[int] | None = None
+        self._all: array[int] | None = None
+
+    def first(self, name: str) -> int | None:
+        """Where the entry of a name in lower case begins that counts."""
+        return next((start for start in self.starts(name) if self.key(start) == name), None)
+
+    def starts(self, name: str) -> list[int]:
+        """Where entries of a name in lower case may begin, in order."""
+        self._asked += 1
+        if self._asked > FEW and self._all is None:
+            self._all = _index(self._every_key())
+        if self._all is not None:
+            return _places(self._all, name)
+        if self._quoted_or_foreign is None:
+            self._quoted_or_foreign = _index(self._quoted_or_foreign_keys())
+        return sorted({*_places(self._quoted_or_foreign, name), *self._plain(name)})
+
+    def every(self) -> Iterator[int]:
+        """Where each logical line begins; comments outside of them are none."""
+        start = 0
+        while start < len(self.content):
+            if self.content.startswith(_WITHIN, start):
+                start = self._line_end(start)
+            else:
+                yield start
+                start = self.end(start)
+
+    def end(self, start: int) -> int:
+        """Where the logical line that begins at ``start`` ends; the comments behind it are no part of it."""
+        end = last = self._line_end(start)
+        while end < len(self.content) and self.content.startswith(_WITHIN, end):
+            line, end = self.content[end : self._line_end(end)], self._line_end(end)
+            if not is_comment(line.decode("latin-1")):
+                last = end
+        return last
+
+    def text(self, start: int) -> str:
+        return self.content[start : self.end(start)].decode("utf-8", "surrogateescape")
+
+    def key(self, start: int) -> str | None:
+        """The name of the entry at ``start``, in lower case."""
+        return key(self.text(start))
+
+    def entry(self, start: int) -> Entry:
+        """The entry at ``start``, its line counted from there; raises ``ParseError``."""
+        (found,) = parse(self.text(start)).parts
+        if isinstance(found, str):
+            raise ValueError(f"no entry begins at {start}")
+        return found
+
+    def number(self, place: int) -> int:
+        """The number of a line, from 1."""
+        return self.content.count(b"\n", 0, place) + 1
+
+    def _line_end(self, start: int) -> int:
+        return self.content.find(b"\n", start) + 1 or len(self.content)
+
+    def _plain(self, name: str) -> Iterator[int]:
+        """Lines that begin with a name of ASCII signs, in any letter case."""
+        sought = b"\n" + name.encode("utf-8", "surrogateescape")
+        if sought.isascii():
+            starts = [0] if self._folded.startswith(sought[1:]) else []
+            for start in (*starts, *(place + 1 for place in _found(self._folded, sought))):
+                if _BEHIND_A_NAME.match(self.content, start + len(sought) - 1):
+                    yield start
+
+    def _quoted_or_foreign_keys(self) -> Iterator[tuple[bytes, int]]:
+        """The names that no search for ASCII signs finds, and where they begin."""
+        starts = {place + 1 for place in _found(self.content, b'\n"')} | set(self._foreign())
+        if self.content.startswith(b'"'):
+            starts.add(0)
+        for start in starts:
+            name = self.key(start)
+            if name is not None:
+                yield name.encode("utf-8", "surrogateescape"), start
+
+    def _foreign(self) -> Iterator[int]:
+        """Lines whose name has octets that are not ASCII."""
+        sign = None if self.content.isascii() else _NOT_ASCII.search(self.content)
+        while sign:
+            start = self.content.rfind(b"\n", 0, sign.start()) + 1
+            if not self.content.startswith((*_WITHIN, b'"'), start) and b":" not in self.content[start : sign.start()]:
+                yield start
+            sign = _NOT_ASCII.search(self.content, self._line_end(start))
+
+    def _every_key(self) -> Iterator[tuple[bytes, int]]:
+        yield from self._quoted_or_foreign_keys()
+        for found in _SIMPLE_KEY.finditer(self._folded):
+            if found[1].isascii():  # the others have been given
+                yield found[1], found.start()
+
+
+def _found(content: bytes, sought: bytes) -> Iterator[int]:
+    place = content.find(sought)
+    while place >= 0:
+        yield place
+        place = content.find(sought, place + 1)
+
+
+def _index(keys: Iterable[tuple[bytes, int]]) -> array[int]:
+    return array("Q", sorted(_hash(name) | start for name, start in keys))
+
+
+def _places(index: array[int], name: str) -> list[int]:
+    """The places of all keys that may be this name; few others have the same hash."""
+    least = _hash(name.encode("utf-8", "surrogateescape"))
+    found = []
+    at = bisect_left(index, least)
+    while at < len(index) and index[at] <= least | PLACE:
+        found.append(index[at] & PLACE)
+        at += 1
+    return found
+
+
+def _hash(name: bytes) -> int:
+    return (hash(name) & 0xFFFFFF) << 40
