@@ -18,7 +18,7 @@ from .mailbox.watched import Mailboxes
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
-from .smtp.far_end import ask_far_end
+from .smtp.callouts import Callouts
 from .smtp.names import literal
 from .smtp.probe import Options, hand_in, probe_each
 from .verdict import EXEMPT, FAIL, add_up
@@ -27,12 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .mta.adapter import Adapter
-    from .smtp.far_end import FarEnd
     from .smtp.sending import Message
 
 PORT = 25
-DEADLINE = 300.0  # seconds for all that is asked of the mailboxes
-FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
 LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
 ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
@@ -50,7 +47,8 @@ class HostProof:
         self.since = time.time() - (LOOK_BACK if params["probe"] else 0)
         self.params = params
         self.send = params["send"] and not check_mode
-        self.host = Host()
+        self.deadline = Deadline(params["deadline"])
+        self.host = Host(self.deadline)
         self.mta: Adapter = adapter_for(self.host, params["mta"])
         served = self.mta.served()
         self.kinds = {
@@ -62,8 +60,8 @@ class HostProof:
         known = dict.fromkeys((*served.local, served.hostname, *served.virtual, *served.relay))
         self.domains = named or [name for name in known if "." in name]
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
-        self._helo = served.hostname
-        self.mailboxes = Mailboxes(Deadline(DEADLINE))
+        self._callouts = Callouts(served.hostname, self.deadline)
+        self.mailboxes = Mailboxes(self.deadline)
         self._unread = Unread(params["unread_days"], self.mailboxes.unread) if params["unread_days"] else None
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
@@ -81,12 +79,9 @@ class HostProof:
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            found = resolve(self.host, self.mta, address, allowed, self._far_end, self._unread)
+            found = resolve(self.host, self.mta, address, allowed, self._callouts, self._unread)
             self._expansions[address] = found.as_dict()
         return self._expansions[address]
-
-    def _far_end(self, next_hop: str, recipient: str) -> FarEnd:
-        return ask_far_end(next_hop, recipient, self._helo, FAR_TIMEOUT)
 
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
         return self._fates.get(message["token"]) or self.mta.handed_on(message["text"], self.since)
