@@ -111,6 +111,12 @@ def resolve(
     )
 
 
+def not_walked(address: str, reason: str) -> Expansion:
+    """The expansion of an address that could not be expanded at all."""
+    problems = _unseen(address, reason).problems
+    return Expansion(address, INCONCLUSIVE, (), (), problems)
+
+
 def _unseen(what: str, reason: str) -> Step:
     return Step(problems=(Problem("R2", INCONCLUSIVE, f"where {what} leads cannot be seen: {reason}", what),))
 
