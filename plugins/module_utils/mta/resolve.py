@@ -269,6 +269,10 @@ class Judge:
         answer = self._far_end(end.next_hop, end.value)
         if answer.verdict == PASS:
             return
+        if answer.verdict == INCONCLUSIVE and not answer.command:
+            # the same words for all of them, which is one finding
+            yield Problem("R8", INCONCLUSIVE, f"not all addresses off this host were asked about: {answer.text}")
+            return
         words = "{}: {} -> {} {}".format(answer.server or end.next_hop, answer.command, answer.code or "", answer.text)
         if answer.verdict == INCONCLUSIVE:
             message = f"{end.value} is not on this host, and the host that gets it does not say whether it takes it"

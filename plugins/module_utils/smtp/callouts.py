@@ -29,6 +29,8 @@ MOST = 100  # recipients that are asked about
 AT_ONCE = 16  # next hops that are asked at the same time
 SECONDS = 30.0  # for all of them together
 TIMEOUT = 10.0  # seconds for one connection or reply
+TOO_MANY = f"other hosts are asked about {MOST} addresses at most"
+TOO_LATE = f"other hosts are given {SECONDS:g} s for all of them together"
 
 Ask = Callable[[str, "Sequence[str]", str, Limits], "Iterator[tuple[str, FarEnd]]"]
 
@@ -56,11 +58,10 @@ class Callouts:
         allowed = wanted[: MOST - self._asked]
         self._asked += len(allowed)
         self._gather(allowed)
+        asked = frozenset(allowed)
         for next_hop, recipient in wanted:
-            reason = f"not asked: other hosts are asked about {MOST} addresses at most"
-            if (next_hop, recipient) in allowed:
-                reason = f"not asked: {SECONDS:g} s for all other hosts together are over"
-            unasked = FarEnd(INCONCLUSIVE, next_hop, "", 0, reason)
+            late = (next_hop, recipient) in asked
+            unasked = FarEnd(INCONCLUSIVE, "", "", 0, TOO_LATE if late else TOO_MANY)
             self._answers.setdefault((next_hop, recipient), unasked)
 
     def _gather(self, pairs: Sequence[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils import prove
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Step
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import AliasFile, Served
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import HandedOn
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import probe_each
 
 
 class Mta:
@@ -62,9 +63,10 @@ class Mta:
         return HandedOn("unknown", "nothing is known")
 
 
-def use(mta, port=None):
-    """Make ``mta`` the MTA of this host, for the proof, listening on loopback as if others could reach that."""
+def use(mta, ports=()):
+    """Make ``mta`` the MTA of this host, for the proof, with servers on loopback as if others could reach them."""
     prove.adapter_for = lambda host, _name: mta(host)
-    if port:
-        mta.listening = (("127.0.0.1", port),)
-        prove.PORT, prove.LOOPBACK = port, ("none",)
+    if ports:
+        mta.listening = (("127.0.0.1", ports[0]),)
+        prove.PORT, prove.LOOPBACK = ports[0], ("none",)
+        prove.probe_each = lambda _own, *rest: probe_each([("127.0.0.1", port) for port in ports], *rest)

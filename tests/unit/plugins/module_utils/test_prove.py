@@ -39,6 +39,7 @@ def proof(serve, monkeypatch, tmp_path):
     monkeypatch.setattr(prove, "adapter_for", None)
     monkeypatch.setattr(prove, "PORT", None)
     monkeypatch.setattr(prove, "LOOPBACK", None)
+    monkeypatch.setattr(prove, "probe_each", None)
     box = tmp_path / "alice"
 
     class Delivering(Mail):
@@ -54,11 +55,13 @@ def proof(serve, monkeypatch, tmp_path):
 
     port = serve(lambda: Server(Delivering(), decode_data=False))
 
-    def call(mta=fake_mta.Mta, **params):
+    def call(mta=fake_mta.Mta, breaks=None, **params):
         class Here(mta):
             ends = (("mailbox", str(box)),)
 
-        fake_mta.use(Here, port)
+        fake_mta.use(Here, [port])
+        for name, broken in (breaks or {}).items():
+            monkeypatch.setattr(prove, name, broken)
         return prove.prove({**DEFAULTS, **params}, False)
 
     return call
@@ -124,12 +127,11 @@ def test_what_breaks_in_one_part_leaves_the_others_their_verdicts(proof, error, 
         ("Search", ("pass", "pass", "inconclusive")),
     ],
 )
-def test_what_breaks_in_one_layer_leaves_the_others_their_verdicts(proof, monkeypatch, error, where, found):
+def test_what_breaks_in_one_layer_leaves_the_others_their_verdicts(proof, error, where, found):
     def broken(*_args):
         raise error
 
-    monkeypatch.setattr(prove, where, broken)
-    result = proof()
+    result = proof(breaks={where: broken})
     assert layers(result) == found
     assert any(line.startswith("lands inconclusive: example.org: ") for line in result["findings"])
 

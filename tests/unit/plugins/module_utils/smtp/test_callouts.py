@@ -100,7 +100,7 @@ def test_only_so_many_addresses_are_asked_about(name):
     answers = [asked(*pair) for pair in pairs]
     assert sum(count for _hop, count in ask.visits) == MOST
     assert [answer.verdict for answer in answers] == ["pass"] * MOST + ["inconclusive"] * (10_000 - MOST)
-    assert answers[-1].text == f"not asked: other hosts are asked about {MOST} addresses at most"
+    assert answers[-1].text == f"other hosts are asked about {MOST} addresses at most"
 
 
 def test_all_of_them_together_have_so_much_time(monkeypatch):
@@ -146,9 +146,13 @@ def test_sixty_hostile_hosts_are_over_in_a_few_seconds(serve, monkeypatch):
     assert seconds < 8 + 2
 
 
-def test_a_resolver_that_hangs_is_left_behind(monkeypatch):
+def test_a_resolver_that_hangs_is_left_behind(monkeypatch, request):
+    ended = threading.Event()
+    request.addfinalizer(ended.set)
+
     def hang(*_args, **_options):
-        threading.Event().wait(60)
+        ended.wait()
+        return ()
 
     monkeypatch.setattr(transport.socket, "getaddrinfo", hang)
     monkeypatch.setattr(transport.socket, "getfqdn", hang)
