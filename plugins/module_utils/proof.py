@@ -16,13 +16,15 @@ from .requirements import ACCEPTS, LANDS, RESOLVES
 from .verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check, add_up, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 BARE = "(no domain)"
 QUIET = (PASS, EXEMPT, SKIPPED)  # what nobody has to look at
 NO_OBJECTION = "Nothing speaks against mail for postmaster"
 EXEMPTION = "The host takes no mail from others, and is exempt (RFC 5321 section 4.5.1); "
 RELAYING = ("N1", "A15")  # what a client may do that the MTA trusts
+PARTS = {RESOLVES: "addresses", ACCEPTS: "checks", LANDS: "messages"}  # of which a layer consists
+WAITING = ("deferred", "queued", "unseen")  # states in which a message may arrive yet, or may have
 PROVEN = ("mailbox", "file", "remote")
 
 
@@ -72,7 +74,7 @@ class Limit:
 class HandedOn:
     """What became of a message that left for another host, or did not arrive: ``state`` and the MTA's words.
 
-    ``state`` is sent, deferred, bounced, queued or unknown.
+    ``state`` is sent, deferred, bounced, queued or unknown; or unseen, where the MTA could not be asked.
     """
 
     state: str
@@ -120,6 +122,11 @@ def accepts(place: Place, checks: Iterable[Mapping[str, Any]], limits: Sequence[
     mine = [dict(check, limit=_limit(check, limits)) for check in checks if check["domain"] == place.domain]
     weights = [WARN if check["limit"] else weigh(check["id"], check["verdict"]) for check in mine]
     return {"verdict": add_up(weights), "checks": mine}
+
+
+def not_seen(layer: str, reason: str) -> dict[str, Any]:
+    """A layer at one place that could not be looked at, and why."""
+    return {"verdict": INCONCLUSIVE, PARTS[layer]: [], "reason": reason}
 
 
 def unheard(places: Iterable[Place]) -> list[dict[str, Any]]:
@@ -170,8 +177,8 @@ def lands(
     judged = []
     for message in messages:
         if message["domain"] == place.domain:
-            ends = expansion(place.address(role_of(message["recipient"])))["destinations"]
-            judged.append(_judge(message, ends, found.get(message["token"], {}), handed_on, unseen or {}))
+            known = expansion(place.address(role_of(message["recipient"])))
+            judged.append(_judge(message, known, found.get(message["token"], {}), handed_on, unseen or {}))
     return {"verdict": add_up(item["verdict"] for item in judged), "messages": judged}
 
 
@@ -195,11 +202,12 @@ def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _judge(
     message: Mapping[str, Any],
-    ends: Sequence[Mapping[str, Any]],
+    expansion: Mapping[str, Any],
     found: Mapping[str, Found],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
     unseen: Mapping[str, str],
 ) -> dict[str, Any]:
+    ends: Sequence[Mapping[str, Any]] = expansion["destinations"]
     boxes = [end["value"] for end in ends if end["kind"] in ("mailbox", "file")]
     hits = {box: found[box] for box in boxes if box in found}
     verdicts, words = [], []
@@ -216,7 +224,7 @@ def _judge(
                 words.append(f"{count} times in {box}")
             else:
                 fate = handed_on(message)
-                open_yet = fate.state in ("deferred", "queued") or (box in unseen and fate.state != "bounced")
+                open_yet = fate.state in WAITING or (box in unseen and fate.state != "bounced")
                 verdicts.append(INCONCLUSIVE if open_yet else FAIL)
                 words.append(unseen.get(box) or f"not in {box}: {fate.text or fate.state}")
         if leaves({"destinations": ends}):
@@ -226,7 +234,10 @@ def _judge(
         if any(end["kind"] == "pipe" for end in ends):
             verdicts.append(INCONCLUSIVE)
             words.append("handed to a program, where it cannot be found again")
-        if not any(end["kind"] in (*PROVEN, "pipe") for end in ends):
+        if not ends and expansion["verdict"] == INCONCLUSIVE:
+            verdicts.append(INCONCLUSIVE)
+            words.append("accepted, and where it ends is not known")
+        elif not any(end["kind"] in (*PROVEN, "pipe") for end in ends):
             verdicts.append(FAIL)
             words.append(f"accepted, and there is no mailbox at the end: {handed_on(message).text}")
     return {
@@ -252,21 +263,25 @@ def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict
 
 def findings(domains: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for everything that is not in order, for the person who has to mend it."""
-    lines: dict[str, None] = {}
-    for domain in domains:
-        for expansion in domain["resolves"].get("addresses", []):
-            for problem in expansion["problems"]:
-                lines.setdefault(_finding(problem["id"], problem["verdict"], expansion["address"], problem))
-        for check in domain["accepts"].get("checks", []):
-            if check["verdict"] not in QUIET:
-                words = dict(check, where="{} -> {} {}".format(check["command"], check["code"] or "", check["text"]))
-                if check["limit"]:
-                    words["remedy"] = "nothing on this host can: " + check["limit"]
-                lines.setdefault(_finding(check["id"], check["verdict"], check["address"], words))
-        for message in domain["lands"].get("messages", []):
-            if message["verdict"] not in QUIET:
-                lines.setdefault(_finding("D1", message["verdict"], message["recipient"], message))
-    return list(lines)
+    return list(dict.fromkeys(line for domain in domains for line in _findings(domain)))
+
+
+def _findings(domain: Mapping[str, Any]) -> Iterator[str]:
+    for layer in PARTS:
+        if domain[layer].get("reason"):
+            yield f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
+    for expansion in domain["resolves"].get("addresses", []):
+        for problem in expansion["problems"]:
+            yield _finding(problem["id"], problem["verdict"], expansion["address"], problem)
+    for check in domain["accepts"].get("checks", []):
+        if check["verdict"] not in QUIET:
+            words = dict(check, where="{} -> {} {}".format(check["command"], check["code"] or "", check["text"]))
+            if check["limit"]:
+                words["remedy"] = "nothing on this host can: " + check["limit"]
+            yield _finding(check["id"], check["verdict"], check["address"], words)
+    for message in domain["lands"].get("messages", []):
+        if message["verdict"] not in QUIET:
+            yield _finding("D1", message["verdict"], message["recipient"], message)
 
 
 def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> str:
@@ -285,7 +300,7 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
     notes += [f"not looked at: {', '.join(unseen)}"] if unseen else []
     view = f" ({'; '.join(notes)})" if notes else ""
     fine = [domain for domain in domains if domain["verdict"] in (PASS, WARN, EXEMPT)]
-    rest = [domain["domain"] for domain in domains if domain not in fine]
+    rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, WARN, EXEMPT)]
     if not rest:
         passed = ", ".join(domain["domain"] for domain in fine)
         noted = ", with something to look at" if verdict == WARN else ""
@@ -294,6 +309,7 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
         if all(domain[ACCEPTS]["verdict"] == EXEMPT for domain in domains):
             claim = EXEMPTION + claim.replace("Mail", "its own mail").replace("Nothing", "nothing")
         return f"{claim} at all of {passed}{noted}{view}."
-    first = next(iter(findings(domain for domain in domains if domain["domain"] in rest)), "")
+    names = set(rest)
+    first = next(iter(findings(domain for domain in domains if domain["domain"] in names)), "")
     found = f"; first of what was found: {first}" if first else "."
     return f"Mail for postmaster is not proven at {', '.join(rest)}{view}{found}"

@@ -8,31 +8,32 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import proof
+from . import proof, stranger
 from ._system.deadline import Deadline
 from ._system.host import Host
+from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.watched import Mailboxes
 from .mta.registry import adapter as adapter_for
-from .mta.resolve import Unread, resolve
+from .mta.resolve import Unread, not_walked, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
-from .smtp.far_end import ask_far_end
+from .smtp import names
+from .smtp.callouts import Callouts
 from .smtp.names import literal
 from .smtp.probe import Options, hand_in, probe_each
-from .verdict import EXEMPT, FAIL, add_up
+from .unexpected import attempt
+from .verdict import EXEMPT, FAIL, INCONCLUSIVE, add_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .mta.adapter import Adapter
-    from .smtp.far_end import FarEnd
     from .smtp.sending import Message
 
 PORT = 25
-DEADLINE = 300.0  # seconds for all that is asked of the mailboxes
-FAR_TIMEOUT = 10.0  # seconds for each reply of another host
 ANYWHERE = ("*", "0.0.0.0", "::")
 LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
 ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
@@ -40,6 +41,7 @@ PAUSE = 0.1  # seconds between two questions to the MTA
 PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
 LOOK = 0.01  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
+FOR_SMTP = 0.5  # of the time that is left, for the dialogue: what was sent has to be found, too
 LOOK_BACK = 600.0  # seconds: messages of another host were sent before the proof began, and clocks differ
 
 
@@ -50,7 +52,8 @@ class HostProof:
         self.since = time.time() - (LOOK_BACK if params["probe"] else 0)
         self.params = params
         self.send = params["send"] and not check_mode
-        self.host = Host()
+        self.deadline = Deadline(params["deadline"])
+        self.host = Host(self.deadline)
         self.mta: Adapter = adapter_for(self.host, params["mta"])
         served = self.mta.served()
         self.kinds = {
@@ -58,16 +61,18 @@ class HostProof:
             **dict.fromkeys(served.virtual, "virtual"),
             **dict.fromkeys((*served.local, served.hostname), "local"),
         }
-        named = [name.lower() for name in params["domains"]]
+        named = params["domains"]
         known = dict.fromkeys((*served.local, served.hostname, *served.virtual, *served.relay))
         self.domains = named or [name for name in known if "." in name]
+        self.unsayable = {name: why for name in self.domains for why in _unsayable(name)}
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
-        self._helo = served.hostname
-        self.mailboxes = Mailboxes(Deadline(DEADLINE))
+        self._callouts = Callouts(served.hostname, self.deadline)
+        self.mailboxes = Mailboxes(self.deadline)
         self._unread = Unread(params["unread_days"], self.mailboxes.unread) if params["unread_days"] else None
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
         self._marks: dict[str, list[int]] = {}
+        self._cut: set[str] = set()  # tokens that were still looked for when the time was over
         self.unseen: Mapping[str, str] = {}
         self._wanted: dict[str, list[str]] = {}  # by mailbox, the tokens that have to be there
 
@@ -81,15 +86,21 @@ class HostProof:
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            found = resolve(self.host, self.mta, address, allowed, self._far_end, self._unread)
-            self._expansions[address] = found.as_dict()
+            self._expansions[address] = attempt(
+                lambda: resolve(self.host, self.mta, address, allowed, self._callouts, self._unread),
+                partial(not_walked, address),
+            ).as_dict()
         return self._expansions[address]
 
-    def _far_end(self, next_hop: str, recipient: str) -> FarEnd:
-        return ask_far_end(next_hop, recipient, self._helo, FAR_TIMEOUT)
-
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
-        return self._fates.get(message["token"]) or self.mta.handed_on(message["text"], self.since)
+        if message["token"] in self._cut:
+            return proof.HandedOn("unseen", f"the deadline of {self.deadline.seconds:g} s was over before it was found")
+        return self._fates.get(message["token"]) or self._ask_fate(message)
+
+    def _ask_fate(self, message: Mapping[str, Any]) -> proof.HandedOn:
+        return attempt(
+            lambda: self.mta.handed_on(message["text"], self.since), lambda reason: proof.HandedOn("unseen", reason)
+        )
 
     def _addresses(self) -> list[str]:
         """The host's own addresses at which its MTA listens, but not those that no other host reaches."""
@@ -110,7 +121,7 @@ class HostProof:
         """Wait until a message is there: two that meet at one mailbox cost the second one a second, for the lock."""
         expansion = self.expansion(self.address(vars(message)))
         boxes = [] if proof.leaves(expansion) else proof.wanted_mailboxes([expansion])
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.deadline.within(PATIENCE)
         state = self.mailboxes.state
         while any(state(box) == self._marks.get(box) for box in boxes) and time.monotonic() < end:
             time.sleep(LOOK)
@@ -120,7 +131,7 @@ class HostProof:
         """What was seen from another host, or else what the host sees of itself through its own addresses."""
         if self.params["probe"]:
             return list(self.params["probe"])
-        relayed = [name for name in self.domains if self.kinds.get(name) == "relay"]
+        relayed = [name for name in self.domains if self.kinds.get(name) == "relay" and name not in self.unsayable]
         served = self._served()
         found = probe_each(self.own, served, relayed, (), self.params["role_addresses"], self._options(served))
         seen = [server.as_dict() for server in found]
@@ -138,7 +149,7 @@ class HostProof:
         return [dict(vars(message)) for message in hand_in(address, PORT, served, self._options(served))]
 
     def _served(self) -> list[str]:
-        return [name for name in self.domains if self.kinds.get(name) != "relay"]
+        return [name for name in self.domains if self.kinds.get(name) != "relay" and name not in self.unsayable]
 
     def _options(self, served: Sequence[str]) -> Options:
         """How to send. Only what comes into the mailboxes from now on is looked at."""
@@ -146,7 +157,12 @@ class HostProof:
         roles = ("postmaster", *self.params["role_addresses"])
         ends = [self.expansion(place.address(role)) for place in places for role in roles] if self.send else []
         self._marks = {box: self.mailboxes.mark(box) for box in proof.wanted_mailboxes(ends)}
-        return Options(send=self.send, send_forms=self.params["send_forms"], sent=self._arrived)
+        return Options(
+            send=self.send,
+            send_forms=self.params["send_forms"],
+            sent=self._arrived,
+            deadline=self.deadline.left * FOR_SMTP,
+        )
 
     def found(self, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Mapping[str, proof.Found]]:
         """By token and mailbox, once all have arrived, or the MTA has said of the rest that they do not."""
@@ -171,12 +187,13 @@ class HostProof:
                 and (any(box not in hits.get(token, {}) for box in found) or self._left(token, leaving))
             }
 
-        end = time.monotonic() + self.params["timeout"]
-        hits = search.wait(ROUND, lambda hits: not late(hits) - leaving)
+        end = time.monotonic() + self.deadline.within(self.params["timeout"])
+        hits = search.wait(self.deadline.within(ROUND), lambda hits: not late(hits) - leaving)
         while late(hits) and time.monotonic() < end:
             for token in late(hits):
-                self._fates[token] = self.mta.handed_on(sent[token]["text"], self.since)
+                self._fates[token] = self._ask_fate(sent[token])
             hits = search.wait(PAUSE if late(hits) else 0, lambda hits: not late(hits))
+        self._cut = late(hits) if self.deadline.over else set()
         self.unseen = dict(search.reasons)
         return {
             token: {box: replace(hit, seconds=_since(sent[token], begun + hit.seconds)) for box, hit in found.items()}
@@ -215,36 +232,97 @@ def _since(message: Mapping[str, Any], found: float) -> float:
     return max(0.0, round(found - float(message["sent"]), 2))
 
 
+def _unsayable(name: str) -> Iterator[str]:
+    """Why no SMTP server can be asked about a domain, where that is so."""
+    try:
+        if names.domain(name) != name.lower():
+            yield f"{name} is not in the form that SMTP sends: {names.domain(name)}"
+    except ValueError as error:
+        yield f"{name!r} is not {error}"
+
+
 def prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Prove the domains of ``params``, by the options of postmaster_check, and return its result."""
+    """Prove the domains of ``params``, by the options of postmaster_check, and return its result.
+
+    Whatever goes wrong is inconclusive for the part that it befell: an address, a server, a layer of a domain. Raises
+    UserError where the options are wrong.
+    """
+    options = _checked(params)
+    return attempt(lambda: _prove(options, check_mode), _not_proven)
+
+
+def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in canonical form."""
+    note = Checked(params)
+    found = {
+        "domains": note.each("domains", names.domain),
+        "role_addresses": note.each("role_addresses", names.local_part, most=100),
+        "timeout": note.one("timeout", number(0, 86400)),
+        "unread_days": note.one("unread_days", number(0, 100_000)),
+    }
+    note.settle()
+    return {**params, **found, "probe": stranger.servers(params["probe"])}
+
+
+def _not_proven(reason: str) -> dict[str, Any]:
+    """The result where there is none, not even in part."""
+    summary = f"Mail for postmaster is not proven: {reason}"
+    known = {"verdict": INCONCLUSIVE, "summary": summary, "findings": [reason], "domains": []}
+    return {**known, "stranger": False, "mta": "", "version": "", "failed": True, "msg": reason}
+
+
+def _prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     host = HostProof(params, check_mode)
     with contextlib.closing(host.mailboxes):
-        return _prove(host, params)
+        return _proven(host, params)
 
 
-def _prove(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
-    host.expect()
+def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
+    attempt(host.expect, lambda _reason: None)  # what cannot be asked at once is asked one by one
     layers = params["layers"]
-    servers = host.servers() if {ACCEPTS, LANDS} & set(layers) else []
+    looked = bool({ACCEPTS, LANDS} & set(layers))
+    servers, unasked = attempt(lambda: (host.servers() if looked else [], ""), lambda reason: ([], reason))
     checks = [check for server in servers for check in server["checks"]]
     messages = [message for server in servers for message in server["messages"]]
     places = proof.places(host.domains, host.kinds, _literals(servers))
     exempt = bool(servers) and all(server["exempt"] for server in servers)
-    if {ACCEPTS, LANDS} & set(layers) and host.alone(checks):
+    if looked and not unasked and attempt(lambda: host.alone(checks), lambda _reason: False):
         exempt, checks = True, proof.unheard(places)
     if exempt and not params["exempt"]:
         checks = proof.not_exempt(checks)
     if exempt:
-        messages = host.handed_in() if LANDS in layers else []
+        messages, unasked = attempt(
+            lambda: (host.handed_in() if LANDS in layers else [], unasked), lambda reason: ([], reason)
+        )
 
-    resolved = {place: proof.resolves(place, params["role_addresses"], host.expansion) for place in places}
-    found = host.found(messages) if LANDS in layers else {}
+    roles = params["role_addresses"]
+    resolved = {
+        place: attempt(partial(proof.resolves, place, roles, host.expansion), partial(proof.not_seen, RESOLVES))
+        for place in places
+    }
+    found, lost = attempt(lambda: (host.found(messages) if LANDS in layers else {}, ""), lambda reason: ({}, reason))
+    asked, sent = _by_domain(checks), _by_domain(messages)
+
+    def accepts(place: proof.Place) -> dict[str, Any]:
+        reason = unasked or host.unsayable.get(place.name)
+        if reason:
+            return proof.not_seen(ACCEPTS, reason)
+        return proof.accepts(place, asked.get(place.domain, ()), host.mta.limits)
+
+    def lands(place: proof.Place) -> dict[str, Any]:
+        mine = sent.get(place.domain, ())
+        if unasked or (lost and mine):
+            return proof.not_seen(LANDS, unasked or lost)
+        made = proof.lands(place, mine, host.expansion, found, host.handed_on, host.unseen)
+        return {**made, "verdict": EXEMPT} if exempt and not made["messages"] else made
+
     domains = []
     for place in places:
-        made = {RESOLVES: resolved[place], ACCEPTS: proof.accepts(place, checks, host.mta.limits)}
-        made[LANDS] = proof.lands(place, messages, host.expansion, found, host.handed_on, host.unseen)
-        if exempt and not made[LANDS]["messages"]:
-            made[LANDS] = {**made[LANDS], "verdict": EXEMPT}
+        made = {
+            RESOLVES: resolved[place],
+            ACCEPTS: attempt(partial(accepts, place), partial(proof.not_seen, ACCEPTS)),
+            LANDS: attempt(partial(lands, place), partial(proof.not_seen, LANDS)),
+        }
         domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))
 
     verdict = add_up(domain["verdict"] for domain in domains)
@@ -256,8 +334,15 @@ def _prove(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "findings": findings,
         "stranger": bool(params["probe"]),
         "mta": host.mta.name,
-        "version": host.mta.version(),
+        "version": attempt(host.mta.version, lambda _reason: ""),
         "domains": domains,
         **(host.remove() if params["remove_messages"] else {}),
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }
+
+
+def _by_domain(items: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for item in items:
+        found.setdefault(item["domain"], []).append(item)
+    return found

@@ -45,6 +45,12 @@ options:
     description: The MTA to ask where the host has several. Empty to find out.
     type: str
     default: ""
+  deadline:
+    description:
+      - How long the module may take in all, in seconds. What was not looked at by then is V(inconclusive).
+      - Other hosts are asked about 100 addresses at most, and answer within 30 seconds for all of them together.
+    type: float
+    default: 120
 seealso:
   - module: mailops.postmaster.postmaster_check
 """
@@ -121,24 +127,19 @@ addresses:
           type: str
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.far_end import ask_far_end
-
-TIMEOUT = 10.0
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.callouts import Callouts
 
 
 def expand(params, _check_mode):
-    host = Host()
+    deadline = Deadline(params["deadline"])
+    host = Host(deadline)
     mta = adapter(host, params["mta"])
-    helo = mta.served().hostname
-
-    def far_end(next_hop, recipient):
-        return ask_far_end(next_hop, recipient, helo, TIMEOUT)
-
-    asked = far_end if params["ask_remote"] else None
+    asked = Callouts(mta.served().hostname, deadline) if params["ask_remote"] else None
     mta.expect(params["addresses"])
     found = [resolve(host, mta, address, params["allowed_accounts"], asked) for address in params["addresses"]]
     return {"addresses": [expansion.as_dict() for expansion in found]}
@@ -152,6 +153,7 @@ def main():
             "allowed_accounts": {"type": "list", "elements": "str", "default": []},
             "ask_remote": {"type": "bool", "default": True},
             "mta": {"type": "str", "default": ""},
+            "deadline": {"type": "float", "default": 120},
         },
         supports_check_mode=True,
     )

@@ -103,6 +103,13 @@ options:
     description: The MTA to ask. Empty to find out.
     type: str
     default: ""
+  deadline:
+    description:
+      - How long the module may take in all, in seconds. What was not looked at by then is V(inconclusive).
+      - Half of it is for the dialogue with the server.
+      - Other hosts are asked about 100 addresses at most, and answer within 30 seconds for all of them together.
+    type: float
+    default: 300
 """
 
 EXAMPLES = r"""
@@ -206,6 +213,7 @@ ARGUMENTS = {
     "timeout": {"type": "float", "default": 30},
     "report_only": {"type": "bool", "default": False},
     "mta": {"type": "str", "default": ""},
+    "deadline": {"type": "float", "default": 300},
 }
 
 

@@ -90,9 +90,11 @@ options:
     type: float
     default: 15
   deadline:
-    description: How long one server may take in all, in seconds. What was not asked by then is V(inconclusive).
+    description:
+      - How long the module may take in all, in seconds. What was not asked by then is V(inconclusive).
+      - Of the time that is left, each of O(servers) that is still to be asked has the same share.
     type: float
-    default: 120
+    default: 300
   retries:
     description: How often what a server put off (a reply 4xx) or left unanswered is asked again, on a new connection.
     type: int
@@ -238,7 +240,7 @@ ARGUMENTS = {
     "send": {"type": "bool", "default": False},
     "send_forms": {"type": "str", "choices": ["one", "all"], "default": "one"},
     "timeout": {"type": "float", "default": 15},
-    "deadline": {"type": "float", "default": 120},
+    "deadline": {"type": "float", "default": 300},
     "retries": {"type": "int", "default": 1},
 }
 

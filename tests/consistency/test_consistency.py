@@ -24,6 +24,8 @@ BACKENDS = sorted((ROOT / "roles" / "mta" / "vars" / "backends").glob("*.yml"))
 
 PURE = [
     "errors.py",
+    "checked.py",
+    "stranger.py",
     "requirements.py",
     "unexpected.py",
     "verdict.py",

@@ -12,13 +12,15 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from ..aliases.expand import Destination, Expansion, Step, walk
+from ..unexpected import attempt
 from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Hashable, Iterator
 
     from .._system.host import Host
     from .adapter import Adapter, Opinion
@@ -65,7 +67,12 @@ class Unread:
     waits: Callable[[str], Waiting]
 
 
-AskFarEnd = Callable[[str, str], FarEnd]
+class AskFarEnd(Protocol):
+    """Asks other hosts, each about a recipient that it gets; those that are expected are asked at the same time."""
+
+    def __call__(self, next_hop: str, recipient: str, /) -> FarEnd: ...
+
+    def expect(self, pairs: list[tuple[str, str]], /) -> None: ...
 
 
 def resolve(
@@ -83,14 +90,43 @@ def resolve(
     a mailbox that nobody reads; without it that is not asked.
     """
     judge = Judge(host, adapter, allowed, far_end, unread)
+    steps: dict[Hashable, Step] = {}
 
-    def step(node: Any) -> Step:
-        here = adapter.step(node)
-        found = [problem for end in here.destinations for problem in judge.problems(end)]
+    def look(node: Any) -> Step:
+        steps[node] = attempt(partial(adapter.step, node), lambda reason: _unseen(str(node), reason))
+        if host.deadline and host.deadline.over:
+            # the same words for all nodes that are left, which is one finding
+            steps[node] = _unseen(f"mail for {address}", f"there was no time for it in {host.deadline.seconds:g} s")
+        return steps[node]
+
+    def judged(node: Any) -> Step:
+        here = steps[node]
+        found = [problem for end in here.destinations for problem in judge.judged(end)]
         return replace(here, problems=(*here.problems, *found))
 
     start = adapter.node(address)
-    return with_opinion(walk(start, step, address=address), adapter.opinion(address))
+    ends = walk(start, look, address=address).destinations
+    if far_end:
+        far_end.expect([(end.next_hop, end.value) for end in ends if judge.asks(end)])
+    walked = walk(start, judged, address=address)
+    return attempt(
+        lambda: with_opinion(walked, adapter.opinion(address)),
+        lambda reason: _with(walked, Problem("R10", INCONCLUSIVE, f"the MTA was not asked about {address}: {reason}")),
+    )
+
+
+def not_walked(address: str, reason: str) -> Expansion:
+    """The expansion of an address that could not be expanded at all."""
+    problems = _unseen(address, reason).problems
+    return Expansion(address, INCONCLUSIVE, (), (), problems)
+
+
+def _unseen(what: str, reason: str) -> Step:
+    return Step(problems=(Problem("R2", INCONCLUSIVE, f"where {what} leads cannot be seen: {reason}", what),))
+
+
+def _with(walked: Expansion, problem: Problem) -> Expansion:
+    return replace(walked, problems=(*walked.problems, problem), verdict=add_up([walked.verdict, problem.weight]))
 
 
 def with_opinion(walked: Expansion, opinion: Opinion | None) -> Expansion:
@@ -109,7 +145,7 @@ def with_opinion(walked: Expansion, opinion: Opinion | None) -> Expansion:
         opinion.command,
         "run that command, and look for a setting or a table that is not among those of mta_info",
     )
-    return replace(walked, problems=(*walked.problems, problem), verdict=add_up([walked.verdict, problem.weight]))
+    return _with(walked, problem)
 
 
 class Judge:
@@ -128,6 +164,13 @@ class Judge:
         self._allowed = allowed
         self._far_end = far_end
         self._unread = unread
+
+    def judged(self, end: Destination) -> list[Problem]:
+        """What is wrong with where mail ends, or why that cannot be known."""
+        return attempt(
+            lambda: list(self.problems(end)),
+            lambda reason: [Problem("R3", INCONCLUSIVE, f"{end.value} cannot be judged: {reason}", end.via)],
+        )
 
     def problems(self, end: Destination) -> Iterator[Problem]:
         judges = {
@@ -216,10 +259,20 @@ class Judge:
             message = f"the mail ends in a program, and what becomes of it there cannot be seen: {end.value}"
             yield Problem("R5", WARN, message, end.via, remedy)
 
+    def asks(self, end: Destination) -> bool:
+        """Whether another host is asked about where mail ends."""
+        return end.kind == "remote" and not self._is_own(end.next_hop)
+
+    def _is_own(self, next_hop: str) -> bool:
+        literal = re.fullmatch(r"\[(?:IPv6:)?([0-9a-fA-F.:]+)\](?::25)?", next_hop)
+        return literal is not None and literal.group(1).lower() in self._own
+
+    @cached_property
+    def _own(self) -> tuple[str, ...]:
+        return ("127.0.0.1", "::1", *self._host.addresses())
+
     def _remote(self, end: Destination) -> Iterator[Problem]:
-        literal = re.fullmatch(r"\[(?:IPv6:)?([0-9a-fA-F.:]+)\](?::25)?", end.next_hop)
-        own = ("127.0.0.1", "::1", *self._host.addresses())
-        if literal and literal.group(1).lower() in own:
+        if self._is_own(end.next_hop):
             message = f"mail for {end.value} is handed to {end.next_hop}, which is this host itself"
             yield Problem("R1", FAIL, message, end.via, "name another host there, or serve the domain here")
             return
@@ -233,6 +286,10 @@ class Judge:
             return
         answer = self._far_end(end.next_hop, end.value)
         if answer.verdict == PASS:
+            return
+        if answer.verdict == INCONCLUSIVE and not answer.command:
+            # the same words for all of them, which is one finding
+            yield Problem("R8", INCONCLUSIVE, f"not all addresses off this host were asked about: {answer.text}")
             return
         words = "{}: {} -> {} {}".format(answer.server or end.next_hop, answer.command, answer.code or "", answer.text)
         if answer.verdict == INCONCLUSIVE:

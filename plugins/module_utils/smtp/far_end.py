@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Callable
 
 from .._system.host import Host
 from ..verdict import FAIL, INCONCLUSIVE, PASS
@@ -15,8 +17,11 @@ from .caller import Caller
 from .dns import FOUND, NO_SUCH_NAME, NULL_MX, UNKNOWN, exchangers, nameservers
 from .names import is_address
 from .names import server as parse_server
-from .reply import NoReply
-from .transport import Limits, UnsafeCommandError, datagram, own_name, stream
+from .reply import Answer, NoReply
+from .transport import Connection, Limits, UnsafeCommandError, datagram, own_name, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAX_SERVERS = 4
 RESOLVER_TIMEOUT = 3.0
@@ -29,57 +34,101 @@ DNS_FINDINGS = {
 
 @dataclass(frozen=True)
 class FarEnd:
-    """What the host that gets the mail says: ``code`` and ``text`` of its reply to ``command``."""
+    """What the host that gets the mail says: ``code`` and ``text`` of its reply to ``command``.
+
+    ``unreachable``: it said nothing at all, and would say no more of another recipient.
+    """
 
     verdict: str
     server: str
     command: str
     code: int
     text: str
+    unreachable: bool = False
 
 
-def ask_far_end(next_hop: str, recipient: str, helo: str = "", timeout: float = 10.0) -> FarEnd:
-    """Ask the host that would get mail for ``recipient`` from here.
+def ask_next_hop(next_hop: str, recipients: Sequence[str], helo: str, limits: Limits) -> Iterator[tuple[str, FarEnd]]:
+    """Ask the host that would get mail for ``recipients`` from here; each of them, as soon as it is settled.
 
     ``next_hop`` is a domain whose mail exchangers are asked in turn, until one says yes or no; or ``[host]``, which
-    is that host itself; either may end in ``:port``. An empty ``helo`` stands for this host's own name. ``timeout`` in
-    seconds: for each reply, and four times that for the whole.
+    is that host itself; either may end in ``:port``. An empty ``helo`` stands for this host's own name.
     """
+    found = _hosts(next_hop, limits)
+    if isinstance(found, FarEnd):
+        yield from ((recipient, found) for recipient in recipients)
+        return
+    hosts, port = found
+    left = {recipient: FarEnd(INCONCLUSIVE, next_hop, "", 0, "no host was asked", True) for recipient in recipients}
+    for number, name in enumerate(hosts, 1):
+        visit = _Visit(name, port, helo or own_name() or "localhost", limits)
+        for recipient in list(left):
+            left[recipient] = visit.ask(recipient)
+            if left[recipient].verdict != INCONCLUSIVE or number == len(hosts):
+                yield recipient, left.pop(recipient)
+        visit.close()
+
+
+def _hosts(next_hop: str, limits: Limits) -> tuple[tuple[str, ...], int] | FarEnd:
+    """The hosts to ask, and at which port; or why there are none."""
     try:
         host, port = parse_server(next_hop)
     except ValueError as error:
         return FarEnd(FAIL, next_hop, "", 0, f"not a host: {error}")
-    hosts: tuple[str, ...] = (host,)
-    if not next_hop.startswith("[") and not is_address(host):
-        found = exchangers(host, _resolvers(), secrets.randbelow(65536), *_exchanges())
-        if found.state in DNS_FINDINGS:
-            verdict, text = DNS_FINDINGS[found.state]
-            return FarEnd(verdict, "", f"MX of {host}", 0, text)
-        hosts = found.hosts if found.state == FOUND else hosts
-    limits = Limits.starting_now(timeout, 4 * timeout)
-    answer = FarEnd(INCONCLUSIVE, host, "", 0, "no host was asked")
-    for name in hosts[:MAX_SERVERS]:
-        try:
-            answer = _ask(Caller(name, port, limits), name, recipient, helo or own_name() or "localhost")
-        except UnsafeCommandError as error:
-            return FarEnd(FAIL, name, "", 0, f"no address for SMTP: {error}")
-        if answer.verdict != INCONCLUSIVE:
-            break
-    return answer
+    if next_hop.startswith("[") or is_address(host):
+        return (host,), port
+    found = exchangers(host, _resolvers(), secrets.randbelow(65536), *_exchanges(limits))
+    if found.state in DNS_FINDINGS:
+        verdict, text = DNS_FINDINGS[found.state]
+        return FarEnd(verdict, "", f"MX of {host}", 0, text, unreachable=True)
+    return (found.hosts if found.state == FOUND else (host,))[:MAX_SERVERS], port
 
 
-def _ask(caller: Caller, server: str, recipient: str, helo: str) -> FarEnd:
-    connection, heard = caller.call("EHLO", helo)
-    command, answer = heard.command, heard.answer
-    if connection:
-        for command in ("MAIL FROM:<>", f"RCPT TO:<{recipient}>"):
-            answer = connection.command(command)
-            if not answer.positive:
-                break
-        connection.quit()
-    unknown = isinstance(answer, NoReply) and answer.unknown_host
-    verdict = PASS if answer.positive else FAIL if answer.code >= 500 or unknown else INCONCLUSIVE
-    return FarEnd(verdict, server, command, answer.code, answer.text)
+class _Visit:
+    """One host, asked about one recipient after another on as few connections as it allows."""
+
+    def __init__(self, server: str, port: int, helo: str, limits: Limits) -> None:
+        self._server, self._helo = server, helo
+        self._caller = Caller(server, port, limits)
+        self._connection: Connection | None = None
+        self._refused: FarEnd | None = None
+
+    def ask(self, recipient: str) -> FarEnd:
+        if self._connection:
+            found = self._again(self._connection, recipient)
+            if found.code and found.code != 421:
+                return found
+            self.close()  # some have enough after so many recipients
+        if not self._refused:
+            self._connection, heard = self._caller.call("EHLO", self._helo)
+            if self._connection:
+                return self._recipient(self._connection, recipient)
+            self._refused = self._judged(heard.command, heard.answer, unreachable=True)
+        return self._refused
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.quit()
+        self._connection = None
+
+    def _again(self, connection: Connection, recipient: str) -> FarEnd:
+        reset = connection.command("RSET")
+        return self._recipient(connection, recipient) if reset.positive else self._judged("RSET", NoReply(reset.text))
+
+    def _recipient(self, connection: Connection, recipient: str) -> FarEnd:
+        command = "MAIL FROM:<>"
+        answer = connection.command(command)
+        if answer.positive:
+            command = f"RCPT TO:<{recipient}>"
+            try:
+                answer = connection.command(command)
+            except UnsafeCommandError as error:
+                return FarEnd(FAIL, self._server, "", 0, f"no address for SMTP: {error}")
+        return self._judged(command, answer)
+
+    def _judged(self, command: str, answer: Answer, unreachable: bool = False) -> FarEnd:
+        unknown = isinstance(answer, NoReply) and answer.unknown_host
+        verdict = PASS if answer.positive else FAIL if answer.code >= 500 or unknown else INCONCLUSIVE
+        return FarEnd(verdict, self._server, command, answer.code, answer.text, unreachable)
 
 
 def _resolvers() -> list[str]:
@@ -89,5 +138,13 @@ def _resolvers() -> list[str]:
         return nameservers("")
 
 
-def _exchanges() -> tuple[partial[bytes | None], partial[bytes | None]]:
-    return partial(datagram, timeout=RESOLVER_TIMEOUT), partial(stream, timeout=RESOLVER_TIMEOUT)
+def _exchanges(limits: Limits) -> tuple[partial[bytes | None], partial[bytes | None]]:
+    return partial(_exchange, limits, datagram), partial(_exchange, limits, stream)
+
+
+def _exchange(
+    limits: Limits, exchange: Callable[[str, bytes, float], bytes | None], server: str, asked: bytes
+) -> bytes | None:
+    """What a resolver says, while there is time."""
+    left = min(RESOLVER_TIMEOUT, limits.end - time.monotonic())
+    return exchange(server, asked, left) if left > 0 else None

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..errors import UserError
-from ..verdict import Check, add_up
+from .._system.deadline import Deadline
+from ..checked import Checked, number, seconds
+from ..unexpected import attempt
+from ..verdict import INCONCLUSIVE, Check, add_up
 from .asking import ask
 from .caller import Caller
 from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, not_offered, plan, verdicts
@@ -27,12 +30,13 @@ if TYPE_CHECKING:
     from .transport import Connection
 
 
+SERVERS = 100  # that one module probes
 SUBMISSION_TIMEOUT = 3.0  # seconds: many a firewall lets nobody through to a port that nothing listens on
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to probe. ``timeout`` and ``deadline`` in seconds: for each reply, and for the whole server.
+    """How to probe. ``timeout`` and ``deadline`` in seconds: for each reply, and for all servers together.
 
     An empty ``helo`` stands for this host's own name; a ``sender`` of None for postmaster there. ``sent`` is called
     with every token message that the server took, before the next one is sent. ``limits`` is that of the ``Target``;
@@ -91,7 +95,8 @@ def probe(
 ) -> ServerResult:
     """Ask one server everything. ``literals`` are its own addresses, in brackets, besides the one connected to."""
     options = options or Options()
-    caller = Caller(server, port, Limits.starting_now(options.timeout, options.deadline))
+    limits = Limits.starting_now(options.timeout, options.deadline)
+    caller = Caller(server, port, limits)
     connection, greeting = caller.first()
     own = (literal(connection.peer),) if connection else ()
     target = replace(
@@ -115,9 +120,9 @@ def probe(
     if options.submission and connection:
         others = [f"probe@{target.foreign_domain}"]
         others += (f"{role}@{name}" for name in target.served[:1] for role in target.role_addresses[:1])
-        limits = Limits.starting_now(SUBMISSION_TIMEOUT, options.timeout)
+        short = Limits(min(SUBMISSION_TIMEOUT, options.timeout), limits.end)
         checks.append(
-            ask_submission(connection.peer, options.submission, limits, target.helo, others, caller.transcript)
+            ask_submission(connection.peer, options.submission, short, target.helo, others, caller.transcript)
         )
     forms = letters(transactions, checks, options.send_forms, ()) if options.send else []
     messages += send(caller, target, [form for form in forms if form not in early], options.retries, options.sent)
@@ -173,21 +178,38 @@ def probe_each(
     """Probe the addresses of one mail host.
 
     Each place gets one token message, through the first address that takes it; an address literal, through its own. The
-    limits are asked for at the first address that answers.
+    limits are asked for at the first address that answers. Of the time that is left each has the same share.
     """
     results: list[ServerResult] = []
-    for name, port in servers:
+    deadline = Deadline(options.deadline)
+    for index, (name, port) in enumerate(servers):
         taken = any(200 <= message.code < 300 for result in results for message in result.messages)
         answered = any(check.id == "A11" and check.code for result in results for check in result.checks)
-        rest = replace(options, send_places=LITERALS if taken else options.send_places, limits=not answered)
-        results.append(probe(name, port, served, relayed, literals, role_addresses, rest))
+        rest = replace(
+            options,
+            send_places=LITERALS if taken else options.send_places,
+            limits=not answered,
+            deadline=deadline.left / (len(servers) - index),
+        )
+        work = partial(probe, name, port, served, relayed, literals, role_addresses, rest)
+        results.append(attempt(work, partial(_unseen, name, port, (*served, *relayed))))
     return results
+
+
+def _unseen(server: str, port: int, domains: Sequence[str], reason: str) -> ServerResult:
+    """The result of a server that could not be probed to the end."""
+    message, remedy = f"the probe of {server} port {port} did not end: {reason}", "probe again"
+    places = [("A1", f"postmaster@{name}", name) for name in domains] + [("A2", "Postmaster", "")]
+    checks = [
+        Check(row, INCONCLUSIVE, address, "connect", 0, reason, message, remedy, name) for row, address, name in places
+    ]
+    return ServerResult(server, port, checks, transcript=[f"-- {reason}"])
 
 
 def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Probe the servers of ``params`` as the module smtp_probe documents them, and return its result."""
-    note = _Checked(params)
-    servers = note.each("servers", parse_server)
+    note = Checked(params)
+    servers = note.each("servers", parse_server, SERVERS)
     served = note.each("domains", domain)
     relayed = note.each("relay_domains", domain)
     literals = note.each("literals", lambda value: host(value) if value.startswith("[") else literal(value))
@@ -198,9 +220,9 @@ def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]
         foreign_domain=note.one("foreign_domain", domain),
         send=params["send"] and not check_mode,
         send_forms=params["send_forms"],
-        timeout=note.one("timeout", _positive),
-        deadline=note.one("deadline", _positive),
-        retries=note.one("retries", _natural),
+        timeout=note.one("timeout", seconds),
+        deadline=note.one("deadline", seconds),
+        retries=note.one("retries", number(0, 10)),
     )
     if not servers:
         note.errors.append("servers: [] is not allowed here; allowed: one server or more.")
@@ -214,41 +236,3 @@ def probe_servers(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]
         "verdict": add_up(result.verdict for result in results),
         "servers": [result.as_dict() for result in results],
     }
-
-
-class _Checked:
-    """The options of the module, each checked before anything is asked; the mistakes are told all at once."""
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._params = params
-        self.errors: list[str] = []
-
-    def one(self, option: str, check: Callable[[Any], Any]) -> Any:
-        return self._check(option, self._params[option], check)
-
-    def each(self, option: str, check: Callable[[Any], Any]) -> list[Any]:
-        return [self._check(option, value, check) for value in self._params[option]]
-
-    def settle(self) -> None:
-        """Raise what was found."""
-        if self.errors:
-            raise UserError("\n".join(self.errors))
-
-    def _check(self, option: str, value: Any, check: Callable[[Any], Any]) -> Any:
-        try:
-            return check(value)
-        except ValueError as error:
-            self.errors.append(f"{option}: {value!r} is not allowed here; allowed: {error}.")
-            return value
-
-
-def _positive(value: float) -> float:
-    if not 0 < value <= 86400:
-        raise ValueError("a number of seconds above 0, at most 86400")
-    return value
-
-
-def _natural(value: int) -> int:
-    if not 0 <= value <= 10:
-        raise ValueError("a whole number from 0 to 10")
-    return value

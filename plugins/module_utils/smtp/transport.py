@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
+from ..unexpected import Part
 from .names import is_address
 from .reply import MAX_LINE, MAX_REPLY, Answer, NoReply, Reply, Taken, take
 
@@ -287,16 +288,13 @@ def _addresses(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
 def _in_time(work: Callable[[], T], seconds: float) -> T:
     """What a call into the C library's resolver returns, which knows no time limit and heeds no signal.
 
-    Its thread is left behind where it has none. Raises TimeoutError, and what ``work`` raises of OSError and
-    ValueError.
+    Its thread is left behind where it has none. Raises TimeoutError, and what ``work`` raises.
     """
     said: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
 
     def ask() -> None:
-        try:
+        with Part(lambda error: said.put((None, error))):
             said.put((work(), None))
-        except (OSError, ValueError) as error:
-            said.put((None, error))
 
     threading.Thread(target=ask, name="resolver", daemon=True).start()
     try:

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER
+from hostile_servers import HOSTILE
 
 DEEP = b'{"ANSIBLE_MODULE_ARGS": {"servers": ["mx.example.org"], "domains": %s%s}}' % (b"[" * 3000, b"]" * 3000)
 REPLACED = """
@@ -44,3 +48,86 @@ def test_arguments_that_are_nested_too_deeply_are_a_sentence(spawn_module):
     run = spawn_module("smtp_probe", DEEP)
     assert run.result["failed"]
     assert run.megabytes < 300
+
+
+DEADLINE = 20  # seconds; a machine that is busy needs some for itself
+TIMEOUT = 0.5
+
+
+@pytest.fixture
+def hostile(serve):
+    """The ports of all hostile servers, by name."""
+    return {name: serve(server) for name, server in HOSTILE.items()}
+
+
+def held(run, tried):
+    """That a module kept its limits; what was tried is printed."""
+    print(f"{run.seconds:.1f} s, {run.megabytes:.0f} MB", *tried, sep="\n")
+    assert run.seconds < DEADLINE + 5
+    assert run.megabytes < 300
+
+
+def test_the_probe_of_all_hostile_servers_keeps_its_limits_and_has_a_verdict_for_each(spawn_module, hostile):
+    params = {
+        "servers": [f"127.0.0.1:{port}" for port in hostile.values()],
+        "domains": ["example.org", "example.net"],
+        "helo": "probe.example",
+        "send": True,
+        "send_forms": "all",
+        "timeout": TIMEOUT,
+        "deadline": DEADLINE,
+    }
+    run = spawn_module("smtp_probe", params)
+    verdicts = {name: server["verdict"] for name, server in zip(hostile, run.result["servers"])}
+    held(run, verdicts.items())
+    assert set(verdicts) == set(HOSTILE)
+    assert set(verdicts.values()) <= set(ORDER)
+    assert run.result["verdict"] in ORDER
+
+
+MAIL_HOST = """
+import sys
+sys.path[:0] = [*sys.argv[1:3], {tests!r}]
+import fake_mta
+from ansible_collections.mailops.postmaster.plugins.module_utils import prove
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp import callouts
+callouts.TIMEOUT = {timeout}
+class Mta(fake_mta.Mta):
+    ends = {ends}
+fake_mta.use(Mta, {ports})
+"""
+TESTS = pathlib.Path(__file__).parents[1]
+
+
+def mail_host(ends=(("mailbox", "/nonexistent/alice"),), ports=()):
+    """What makes a process a mail host whose mail ends there, and whose servers listen on those ports."""
+    return MAIL_HOST.format(tests=str(TESTS), timeout=TIMEOUT, ends=ends, ports=ports)
+
+
+MANY = 'tuple(("remote", f"a@far{n}.example", f"[127.0.0.1]:{n % 100 + 1001}") for n in range(10000))'
+
+
+def test_the_proof_of_a_host_whose_mail_goes_to_all_hostile_servers_keeps_its_limits(spawn_module, hostile):
+    ends = [("remote", f"{number}@far.example", f"[127.0.0.1]:{port}") for number, port in enumerate(hostile.values())]
+    run = spawn_module("postmaster_check", {"deadline": DEADLINE, "report_only": True}, before=mail_host(tuple(ends)))
+    held(run, HOSTILE)
+    assert run.result["verdict"] in ORDER
+    assert not run.result["failed"]
+    (found,) = [domain for domain in run.result["domains"] if domain["domain"] == "example.org"]
+    assert len(found["resolves"]["addresses"][0]["destinations"]) == len(HOSTILE)
+
+
+def test_the_proof_of_a_host_that_has_all_hostile_servers_keeps_its_limits(spawn_module, hostile):
+    before = mail_host(ports=tuple(hostile.values()))
+    run = spawn_module("postmaster_check", {"deadline": DEADLINE, "timeout": 1, "report_only": True}, before=before)
+    held(run, HOSTILE)
+    assert run.result["verdict"] in ORDER
+    assert [domain["domain"] for domain in run.result["domains"]][:2] == ["example.org", "mx.example.org"]
+    assert run.result["domains"][0]["resolves"]["verdict"] == "pass"
+
+
+def test_ten_thousand_remote_addresses_keep_the_limits(spawn_module):
+    run = spawn_module("postmaster_check", {"deadline": DEADLINE, "report_only": True}, before=mail_host(MANY))
+    held(run, [run.result["summary"]])
+    assert run.result["verdict"] == "inconclusive"
+    assert "other hosts are asked about 100 addresses at most" in "".join(run.result["findings"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Expansion
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.watched import Waiting
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import Opinion
@@ -25,6 +26,21 @@ class Answer(NamedTuple):
     text: str = ""
 
 
+class Asked:
+    """Notes what it is asked, and what it is told to expect before."""
+
+    def __init__(self, answer):
+        self.answer, self.asked, self.expected = answer, [], []
+
+    def expect(self, pairs):
+        self.expected += pairs
+
+    def __call__(self, *pair):
+        assert pair in self.expected
+        self.asked.append(pair)
+        return self.answer
+
+
 @pytest.mark.parametrize(
     ("answer", "rows"),
     [
@@ -34,10 +50,10 @@ class Answer(NamedTuple):
     ],
 )
 def test_the_far_end_is_asked_and_its_answer_counts(answer, rows):
-    asked = []
+    far_end = Asked(answer)
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[smart.example]:587")
-    found = resolve(host, Postfix(host), "postmaster", (), lambda *question: asked.append(question) or answer)
-    assert asked == [("[smart.example]:587", "x@far.example")]
+    found = resolve(host, Postfix(host), "postmaster", (), far_end)
+    assert far_end.asked == [("[smart.example]:587", "x@far.example")]
     assert [(problem.id, problem.verdict) for problem in found.problems] == rows
     assert found.verdict == answer.verdict
     assert all(answer.text in problem.where and problem.remedy for problem in found.problems)
@@ -45,13 +61,15 @@ def test_the_far_end_is_asked_and_its_answer_counts(answer, rows):
 
 def test_this_host_itself_is_not_asked():
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[IPv6:2001:db8::1]")
-    found = resolve(host, Postfix(host), "postmaster", (), lambda *_: pytest.fail("asked"))
+    far_end = Asked(Answer("pass"))
+    found = resolve(host, Postfix(host), "postmaster", (), far_end)
     assert [problem.id for problem in found.problems] == ["R1"]
+    assert far_end.expected == far_end.asked == []
 
 
 def test_another_port_of_this_host_is_another_server():
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[127.0.0.1]:10025")
-    assert resolve(host, Postfix(host), "postmaster", (), lambda *_: Answer("pass")).verdict == "pass"
+    assert resolve(host, Postfix(host), "postmaster", (), Asked(Answer("pass"))).verdict == "pass"
 
 
 @pytest.mark.parametrize(("days", "rows"), [(0, []), (30, []), (31, [("R12", "warn")]), (None, [("R12", "skipped")])])
@@ -84,3 +102,47 @@ def test_where_the_mta_says_something_else_than_its_tables_that_is_a_finding(wal
     judged = with_opinion(walked, Opinion(deliverable, "mta -bt postmaster", "the answer"))
     assert [problem.id for problem in judged.problems] == rows
     assert (judged.verdict == "fail") == bool(rows)
+
+
+class Broken(Postfix):
+    """A Postfix that cannot be asked about one name."""
+
+    def step(self, node):
+        if "bob" in str(node):
+            raise PermissionError(13, "Permission denied", "/home/bob/.forward")
+        return super().step(node)
+
+    def opinion(self, _address):
+        raise MemoryError
+
+
+def test_what_cannot_be_seen_costs_only_its_own_part():
+    host = FakeHost(aliases="postmaster: alice, bob, ghost\n")
+    found = resolve(host, Broken(host), "postmaster")
+    assert [(problem.id, problem.verdict) for problem in found.problems] == [
+        ("R2", "inconclusive"),
+        ("R3", "fail"),
+        ("R10", "inconclusive"),
+    ]
+    assert "/home/bob/.forward: Permission denied" in found.problems[0].message
+    assert [end.kind for end in found.destinations] == ["mailbox", "error"]
+
+
+def test_a_mailbox_that_cannot_be_judged_is_inconclusive():
+    def days(mailbox):
+        raise OSError(5, "Input/output error", mailbox)
+
+    host = FakeHost(aliases="postmaster: alice\n")
+    found = resolve(host, Postfix(host), "postmaster", unread=Unread(30, days))
+    assert (found.verdict, [end.value for end in found.destinations]) == ("inconclusive", ["/var/mail/alice"])
+    assert "/var/mail/alice: Input/output error" in found.problems[0].message
+
+
+def test_after_the_deadline_the_rest_is_one_finding():
+    host = FakeHost(aliases="postmaster: {}\n".format(", ".join(f"name{number}" for number in range(500))))
+    host.deadline = Deadline(0)
+    found = resolve(host, Postfix(host), "postmaster")
+    assert found.verdict == "inconclusive"
+    assert [problem.message for problem in found.problems if problem.id == "R2"] == [
+        "where mail for postmaster leads cannot be seen: there was no time for it in 0 s"
+    ]

@@ -11,12 +11,14 @@ import socket
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp import far_end
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.dns import Exchangers
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.transport import datagram, stream
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.transport import Limits, datagram, stream
 from mail_servers import Mail, Script, Server
 
 
 def ask(next_hop, recipient="postmaster@example.org"):
-    return far_end.ask_far_end(next_hop, recipient, "probe.example", 1.0)
+    ((asked, answer),) = far_end.ask_next_hop(next_hop, [recipient], "probe.example", Limits.starting_now(1.0, 4.0))
+    assert asked == recipient
+    return answer
 
 
 @pytest.fixture

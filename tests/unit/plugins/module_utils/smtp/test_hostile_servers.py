@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.inject import Injector
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
-from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.far_end import ask_far_end
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.callouts import Callouts
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.probe import Options, probe
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import INCONCLUSIVE, ORDER, PASS
 from hostile_servers import HOSTILE
@@ -19,7 +20,7 @@ DEADLINE, TIMEOUT = 1.0, 0.3
 OPTIONS = Options(helo="stranger.example", timeout=TIMEOUT, deadline=DEADLINE, submission=0, send=True)
 TALKS = {
     "probe": lambda port: probe("127.0.0.1", port, ("example.org",), options=OPTIONS).verdict,
-    "callout": lambda port: ask_far_end(f"[127.0.0.1]:{port}", "a@b.example", "c.example", TIMEOUT).verdict,
+    "callout": lambda port: Callouts("c.example", Deadline(DEADLINE))(f"[127.0.0.1]:{port}", "a@b.example").verdict,
     "hand over": lambda port: str(
         Injector("127.0.0.1", port, time.monotonic() + DEADLINE).send(Queued("simple", "q", "", ("a@b.example",), b"x"))
     ),

@@ -1,0 +1,290 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong with one part of the proof costs that part its verdict, and no other."""
+
+from __future__ import annotations
+
+import time
+from types import MappingProxyType
+
+import fake_mta
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils import prove
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.process import NoAnswerError
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
+from mail_servers import Mail, Server
+
+DEFAULTS = {
+    "domains": [],
+    "layers": ["resolves", "accepts", "lands"],
+    "send": True,
+    "send_forms": "one",
+    "probe": [],
+    "role_addresses": ["abuse"],
+    "allowed_accounts": [],
+    "unread_days": 0,
+    "exempt": True,
+    "timeout": 0,
+    "report_only": True,
+    "mta": "",
+    "deadline": 20,
+}
+
+
+@pytest.fixture
+def proof(serve, monkeypatch, tmp_path):
+    """``proof(mta, **params)``: the proof of a host with a good server and ``mta``."""
+    monkeypatch.setattr(prove, "adapter_for", None)
+    monkeypatch.setattr(prove, "PORT", None)
+    monkeypatch.setattr(prove, "LOOPBACK", None)
+    monkeypatch.setattr(prove, "probe_each", None)
+    box = tmp_path / "alice"
+
+    class Delivering(Mail):
+        names = ("postmaster", "abuse")
+
+        def rcpt(self, address, sender, before):
+            return "250 2.1.5 Ok" if address == "postmaster@mx.example.org" else super().rcpt(address, sender, before)
+
+        def data(self, envelope):
+            with box.open("ab") as file:
+                file.write(b"From a Mon Jan  1 00:00:00 2026\n" + envelope.content.replace(b"\r\n", b"\n") + b"\n")
+            return super().data(envelope)
+
+    port = serve(lambda: Server(Delivering(), decode_data=False))
+
+    def call(mta=fake_mta.Mta, breaks=None, **params):
+        class Here(mta):
+            ends = (("mailbox", str(box)),)
+
+        fake_mta.use(Here, [port])
+        for name, broken in (breaks or {}).items():
+            monkeypatch.setattr(prove, name, broken)
+        return prove.prove({**DEFAULTS, **params}, False)
+
+    return call
+
+
+def layers(result, domain="example.org"):
+    (found,) = [found for found in result["domains"] if found["domain"] == domain]
+    return tuple(found[layer]["verdict"] for layer in ("resolves", "accepts", "lands"))
+
+
+def test_a_good_host_passes(proof):
+    result = proof()
+    assert (result["verdict"], result["findings"]) == ("pass", [])
+    assert layers(result) == ("pass", "pass", "pass")
+
+
+UNEXPECTED = [
+    MemoryError(),
+    RecursionError("maximum recursion depth exceeded"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    PermissionError(13, "Permission denied", "/etc/postfix/secret"),
+    OverdueError("`postmap` had not ended after 20 s, the deadline of the module"),
+    NoAnswerError("`postmap` did not end within 20 s"),
+    UserError("/etc/aliases:3: no alias"),
+    KeyError("key"),
+]
+
+
+def breaking(method, error, when=lambda *_: True):
+    """A host whose MTA breaks in one method."""
+
+    def broken(self, *args):
+        if when(*args):
+            raise error
+        return getattr(fake_mta.Mta, method)(self, *args)
+
+    return type("Breaking", (fake_mta.Mta,), {method: broken})
+
+
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    ("method", "when", "found"),
+    [
+        ("step", lambda node: node == "postmaster@example.org", ("inconclusive", "pass", "inconclusive")),
+        ("step", lambda node: node == "abuse@example.org", ("inconclusive", "pass", "pass")),
+        ("opinion", lambda address: address == "postmaster@example.org", ("inconclusive", "pass", "pass")),
+        ("expect", lambda *_: True, ("pass", "pass", "pass")),
+        ("version", lambda *_: True, ("pass", "pass", "pass")),
+    ],
+)
+def test_what_breaks_in_one_part_leaves_the_others_their_verdicts(proof, error, method, when, found):
+    result = proof(breaking(method, error, when))
+    assert layers(result) == found
+    assert layers(result, "(no domain)") == ("pass", "pass", "pass")
+    assert "inconclusive" in "".join(result["findings"]) or found == ("pass", "pass", "pass")
+
+
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("probe_each", ("pass", "inconclusive", "inconclusive")),
+        ("Search", ("pass", "pass", "inconclusive")),
+    ],
+)
+def test_what_breaks_in_one_layer_leaves_the_others_their_verdicts(proof, error, where, found):
+    def broken(*_args):
+        raise error
+
+    result = proof(breaks={where: broken})
+    assert layers(result) == found
+    assert any(line.startswith("lands inconclusive: example.org: ") for line in result["findings"])
+
+
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+def test_a_host_that_cannot_be_asked_at_all_has_a_verdict_and_a_reason(proof, error):
+    result = proof(breaking("served", error))
+    assert (result["verdict"], result["failed"], result["domains"]) == ("inconclusive", True, [])
+    assert result["summary"].endswith(result["msg"])
+
+
+def test_a_log_that_cannot_be_read_is_no_finding_against_the_host(proof):
+    class Elsewhere(breaking("handed_on", PermissionError(13, "Permission denied", "/var/log/mail.log"))):
+        others = MappingProxyType({"postmaster": (("mailbox", "/nonexistent/bob"),)})
+
+    result = proof(Elsewhere)
+    assert layers(result)[2] == "inconclusive"
+    assert "/var/log/mail.log: Permission denied" in "".join(result["findings"])
+
+
+def test_a_search_that_the_deadline_ends_is_no_finding_against_the_host(proof):
+    class Elsewhere(fake_mta.Mta):
+        others = MappingProxyType({"postmaster": (("mailbox", "/nonexistent/bob"),)})
+
+    assert layers(proof(Elsewhere))[2] == "fail"
+    begun = time.monotonic()
+    result = proof(Elsewhere, timeout=600, deadline=3)
+    assert time.monotonic() - begun < 3 + 5
+    assert layers(result)[2] == "inconclusive"
+    assert "the deadline of 3 s was over" in "".join(result["findings"])
+
+
+@pytest.mark.parametrize(
+    "name", ["bücher.example", "under_score.example", "a..b", "x" * 300 + ".example", "a b.example"]
+)
+def test_a_domain_of_the_mta_that_smtp_cannot_say_costs_the_others_nothing(proof, name):
+    class Odd(fake_mta.Mta):
+        domains = ("example.org", name)
+
+    result = proof(Odd)
+    assert layers(result) == ("pass", "pass", "pass")
+    assert layers(result, name)[:2] == ("pass", "inconclusive")
+
+
+LONG = ".".join(["a" * 60] * 5)
+WRONG = [
+    ({"domains": ["bücher\n.example"]}, "domains: 'bücher\\n.example' is not allowed here"),
+    ({"domains": ["example.org\nDATA"]}, "domains: 'example.org\\nDATA'"),
+    ({"domains": [""]}, "domains: ''"),
+    ({"domains": [LONG]}, "domains: 'aaa"),
+    ({"domains": ["ü" * 100_000]}, "at most 1000 characters"),
+    ({"domains": ["\ud800.example"]}, "domains: '\\ud800.example'"),
+    ({"domains": [f"d{number}.example" for number in range(100_000)]}, "domains: 100000 entries are too many"),
+    ({"domains": ["-"] * 9000}, "8980 more mistakes of this kind."),
+    ({"role_addresses": ["a@b", "a\0"]}, "role_addresses: 'a@b'"),
+    ({"timeout": -1}, "timeout: -1"),
+    ({"timeout": float("nan")}, "timeout: nan"),
+    ({"unread_days": -1}, "unread_days: -1"),
+]
+
+
+@pytest.mark.parametrize(("params", "said"), WRONG)
+def test_wrong_options_are_told_before_anything_is_done(monkeypatch, params, said):
+    monkeypatch.setattr(prove, "adapter_for", lambda *_: pytest.fail("asked"))
+    with pytest.raises(UserError) as caught:
+        prove.prove({**DEFAULTS, **params}, False)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 25_000
+
+
+def test_a_name_in_another_script_is_proven_as_a_labels(proof):
+    class German(fake_mta.Mta):
+        domains = ("xn--bcher-kva.example",)
+
+    result = proof(German, domains=["Bücher.example"])
+    assert layers(result, "xn--bcher-kva.example")[0] == "pass"
+
+
+CHECK = Check(
+    "A1", "pass", "postmaster@example.org", "RCPT TO:<postmaster@example.org>", 250, "Ok", domain="example.org"
+)
+MESSAGE = {
+    "token": "3f0c2a7be1d94f60",
+    "id": "A1",
+    "sender": "",
+    "recipient": "postmaster@example.org",
+    "domain": "example.org",
+    "code": 250,
+    "text": "Ok",
+    "sent": 1.0,
+}
+SERVER = {
+    "server": "192.0.2.1",
+    "port": 25,
+    "verdict": "pass",
+    "exempt": False,
+    "transcript": ["S: 220"],
+    "checks": [CHECK.as_dict()],
+    "messages": [MESSAGE],
+}
+
+
+def nested(levels):
+    value = []
+    for _level in range(levels):
+        value = [value]
+    return value
+
+
+def forged(where, key, value=None):
+    """What smtp_probe returned, with one value changed, or without it."""
+    server = {**SERVER, "checks": [CHECK.as_dict()], "messages": [dict(MESSAGE)]}
+    part = {"server": server, "check": server["checks"][0], "message": server["messages"][0]}[where]
+    part.pop(key, None)
+    part.update({} if value is None else {key: value})
+    return [server]
+
+
+FORGED = [
+    *((forged("server", key), f"probe[0].{key}: ") for key in SERVER),
+    *((forged("check", key), f"probe[0].checks[0].{key}: is missing") for key in ("id", "verdict", "code", "domain")),
+    *((forged("message", key), f"probe[0].messages[0].{key}: is missing") for key in MESSAGE),
+    *((forged("server", key, 7.5), f"probe[0].{key}: ") for key in SERVER),
+    *((forged("check", key, []), f"probe[0].checks[0].{key}: ") for key in CHECK.as_dict()),
+    *((forged("message", key, {}), f"probe[0].messages[0].{key}: ") for key in MESSAGE),
+    (forged("server", "port", True), "probe[0].port: True"),
+    (forged("server", "x", nested(3000)), "probe[0]: 'x' is unknown"),
+    (forged("server", "checks", nested(3000)), "probe[0].checks[0]: is not a mapping"),
+    (forged("server", "transcript", nested(3000)), "probe[0].transcript: a list is not allowed"),
+    (forged("check", "text", nested(3000)), "probe[0].checks[0].text: a list is not allowed"),
+    (forged("check", "id", "Z9"), "probe[0].checks[0].id: 'Z9'"),
+    (forged("check", "verdict", "fine"), "probe[0].checks[0].verdict: 'fine'"),
+    (forged("check", "code", -1), "probe[0].checks[0].code: -1"),
+    (forged("check", "code", 10**400), "probe[0].checks[0].code: "),
+    (forged("message", "token", "a b"), "probe[0].messages[0].token: 'a b'"),
+    (forged("message", "token", ""), "probe[0].messages[0].token: ''"),
+    (forged("message", "sent", float("nan")), "probe[0].messages[0].sent: nan"),
+    (forged("message", "sent", float("inf")), "probe[0].messages[0].sent: inf"),
+    (["server"], "probe[0]: is not a mapping"),
+    ([None], "probe[0]: is not a mapping"),
+]
+
+
+@pytest.mark.parametrize(("probe", "said"), FORGED)
+def test_what_another_host_cannot_have_seen_is_refused(monkeypatch, probe, said):
+    monkeypatch.setattr(prove, "adapter_for", lambda *_: pytest.fail("asked"))
+    with pytest.raises(UserError) as caught:
+        prove.prove({**DEFAULTS, "probe": probe}, False)
+    assert said in str(caught.value)
+
+
+def test_what_another_host_saw_counts(proof):
+    result = proof(probe=[SERVER])
+    assert result["stranger"]
+    assert layers(result)[:2] == ("pass", "pass")
+    assert {domain["verdict"] for domain in result["domains"]} <= set(ORDER)
