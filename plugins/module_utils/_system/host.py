@@ -21,16 +21,18 @@ from typing import TYPE_CHECKING
 from . import process
 from .process import Completed, NoAnswerError
 from .processes import Process, processes
+from .reader import RefusedError, call, open_plain, read_up_to
 
 __all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .deadline import Deadline
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
+TAIL = 1 << 20  # octets
 LISTENING = "0A"
 
 
@@ -113,13 +115,24 @@ class Host:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
 
-    def tail(self, path: str, size: int = 1_000_000) -> str:
-        """The last ``size`` bytes of a file as text, and an empty string where there is no such file."""
+    def tail(self, path: str, owners: Collection[int] | None = None) -> str:
+        """The last ``TAIL`` octets of a file as text.
+
+        Empty where there is no such file, or where it is not one that belongs to one of the uids ``owners`` and that
+        nobody else can write to.
+        """
+
+        def work() -> bytes:
+            handle = open_plain(path, owners=owners)
+            found = os.fstat(handle)
+            if owners is not None and found.st_mode & stat.S_IWOTH:
+                raise RefusedError("can be written by everybody")
+            os.lseek(handle, max(0, found.st_size - TAIL), os.SEEK_SET)
+            return read_up_to(handle, TAIL)
+
         try:
-            with open(path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-                return _text(file.read())
-        except OSError:
+            return _text(call(None, work, limit=TAIL))
+        except (OSError, RefusedError):
             return ""
 
     def stat(self, path: str) -> FileStat | None:
