@@ -20,6 +20,7 @@ description:
   - With O(confirm_timeout) the change has to be confirmed. The host itself rolls it back where that is not done in
     time, or where it boots before that. It needs neither a controller nor Ansible for it.
   - A transaction that was interrupted is rolled back first by the next one, which warns of that.
+  - Only root can do this.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
@@ -445,7 +446,7 @@ def transact(params, check_mode):
 
 
 def main():
-    run(transact, argument_spec=ARGUMENTS, supports_check_mode=True)
+    run(transact, root=True, argument_spec=ARGUMENTS, supports_check_mode=True)
 
 
 if __name__ == "__main__":
