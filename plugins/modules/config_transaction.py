@@ -83,6 +83,11 @@ options:
         type: list
         elements: str
         default: []
+      compile_with: &compile_with
+        description: Other files of the transaction that are compiled into the same; what is compiled is new with them.
+        type: list
+        elements: path
+        default: []
       product: &product
         description:
           - Where what is compiled belongs, if not beside the file. C({product}) stands for its place in the stage.
@@ -114,6 +119,7 @@ options:
       group: *group
       mode: *mode
       compile: *compile
+      compile_with: *compile_with
       product: *product
       product_mode: *product_mode
       secret: *secret
@@ -367,6 +373,7 @@ FILE = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str", "default": "0644"},
     "compile": {**WORDS, "default": []},
+    "compile_with": {"type": "list", "elements": "path", "default": []},
     "product": {"type": "path"},
     "product_mode": {"type": "str"},
     "secret": {"type": "bool", "default": False},
