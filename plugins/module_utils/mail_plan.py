@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from . import canonical
+from . import canonical, secret_settings
 from .defences import defences
 from .mistakes import BadInputError, Collector, quoted
 from .networks import labels
@@ -82,11 +82,15 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
     ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
     ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``,
+    ``secrets`` (the kind of each secret setting, without its value: see secret_settings),
     ``confirm_timeout`` and ``command_timeout`` (seconds);
     ``domains`` (all that the host serves, in the order in which they were given); ``defences`` (see there; what was
     blocked until a day before ``today`` no longer is).
     """
+    split = secret_settings.split(NAMES.settings, variables.get(NAMES.settings, {}))
+    variables = {**variables, NAMES.settings: split.public}
     note = Collector()
+    note.errors += split.mistakes
     for variable, value in variables.items():
         note.seen(variable, value)
     if note.errors:
@@ -125,6 +129,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "trusted": _each(note, NAMES.trusted, get(NAMES.trusted, []), canonical.network),
         "notices": _notices(note, get(NAMES.notices, [])),
         "settings": _settings(note, get(NAMES.settings, {})),
+        "secrets": split.secrets,
         "confirm_timeout": note.number(NAMES.confirm, get(NAMES.confirm, 600), *CONFIRMED_WITHIN),
         "command_timeout": note.number(NAMES.command, get(NAMES.command, 120), *COMMAND_WITHIN),
         "defences": defences(note, variables, today),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from typing import Any, Callable
 
@@ -20,18 +21,32 @@ from .unexpected import Part, words
 LONGEST = 86400  # seconds that a module may take
 
 
-def run(main: Callable[[dict[str, Any], bool], dict[str, Any]], whole: bool = False, **spec: Any) -> None:
+def run(
+    main: Callable[[dict[str, Any], bool], dict[str, Any]], whole: bool = False, root: bool = False, **spec: Any
+) -> None:
     """Run ``main(params, check_mode)`` as the body of a module and return its dict; ``spec`` goes to AnsibleModule.
 
     A ``failed`` key in the returned dict makes the task fail with the whole evidence in the result. A module with an
     option ``deadline`` ends a few seconds after it in any case, unless its work is done as a ``whole`` or not at all.
+    ``root``: whether only root can do it; what others can do in part says itself what it could not look at.
     """
     with Part(_fail_plainly):
         module = AnsibleModule(**spec)
         with Part(lambda error: _fail(module, error)):
             with _net(module, None if whole else module.params.get("deadline")):
+                if root and uid():
+                    raise UserError(f"only root can do this{_as_who()}")
                 result = main(module.params, module.check_mode)
             _end(module, result)
+
+
+def uid() -> int:
+    """Who the module runs as."""
+    return os.geteuid()
+
+
+def _as_who() -> str:
+    return f"; the module runs as uid {uid()}: connect as root, or set become to true"
 
 
 def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
@@ -44,7 +59,10 @@ def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 
 def _fail(module: AnsibleModule, error: Exception) -> None:
-    _end(module, {"failed": True, "msg": words(error), **(error.result if isinstance(error, UserError) else {})})
+    denied = _as_who() if isinstance(error, PermissionError) and uid() else ""
+    _end(
+        module, {"failed": True, "msg": words(error) + denied, **(error.result if isinstance(error, UserError) else {})}
+    )
 
 
 def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractContextManager[None]:

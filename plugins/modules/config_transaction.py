@@ -20,6 +20,7 @@ description:
   - With O(confirm_timeout) the change has to be confirmed. The host itself rolls it back where that is not done in
     time, or where it boots before that. It needs neither a controller nor Ansible for it.
   - A transaction that was interrupted is rolled back first by the next one, which warns of that.
+  - Only root can do this.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
@@ -82,6 +83,11 @@ options:
         type: list
         elements: str
         default: []
+      compile_with: &compile_with
+        description: Other files of the transaction that are compiled into the same; what is compiled is new with them.
+        type: list
+        elements: path
+        default: []
       product: &product
         description:
           - Where what is compiled belongs, if not beside the file. C({product}) stands for its place in the stage.
@@ -113,6 +119,7 @@ options:
       group: *group
       mode: *mode
       compile: *compile
+      compile_with: *compile_with
       product: *product
       product_mode: *product_mode
       secret: *secret
@@ -366,6 +373,7 @@ FILE = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str", "default": "0644"},
     "compile": {**WORDS, "default": []},
+    "compile_with": {"type": "list", "elements": "path", "default": []},
     "product": {"type": "path"},
     "product_mode": {"type": "str"},
     "secret": {"type": "bool", "default": False},
@@ -445,7 +453,7 @@ def transact(params, check_mode):
 
 
 def main():
-    run(transact, argument_spec=ARGUMENTS, supports_check_mode=True)
+    run(transact, root=True, argument_spec=ARGUMENTS, supports_check_mode=True)
 
 
 if __name__ == "__main__":

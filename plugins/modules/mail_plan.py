@@ -65,7 +65,9 @@ options:
     choices: [bounces]
     default: []
   mta_extra_settings:
-    description: Native settings of the backend, passed through as they are.
+    description:
+      - Native settings of the backend, passed through as they are.
+      - Of a setting that is a dictionary of C(value) and C(secret) (V(true)) the model has the name and the kind alone.
     type: dict
   mta_confirm_timeout:
     description: Seconds until the host rolls a change back that was not proven, from 10 to 86400.
@@ -204,6 +206,9 @@ plan:
       elements: str
     settings:
       description: Native settings.
+      type: dict
+    secrets:
+      description: The kind of each secret setting, V(text) or V(lines), by its name.
       type: dict
     confirm_timeout:
       description: Seconds in which a change has to be proven.

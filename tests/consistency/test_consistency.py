@@ -36,6 +36,7 @@ PURE = [
     "proof.py",
     "report.py",
     "secrecy.py",
+    "secret_settings.py",
     "shown.py",
     "aliases/table.py",
     "aliases/edit.py",

@@ -37,7 +37,7 @@ def work(lab, **more):
     backend = lab.data()
     transaction = backend["mta_backend_transaction"]
     plain = {"owner": "root", "group": "root", "mode": "0644", "compile": [], "product": None}
-    files = [{**plain, **template} for template in transaction["templates"]]
+    files = [{**plain, **template, "product_mode": None} for template in transaction["templates"]]
     aliases = {"path": "/etc/aliases", "strategy": "merge", "compiled": None}
     params = {
         **{name: transaction[name] for name in ("stage", "check", "reason")},

@@ -24,20 +24,21 @@ from typing import TYPE_CHECKING
 from . import process
 from .process import Completed, NoAnswerError
 from .processes import Process, processes
-from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain
+from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain, read_up_to
 from .reader import read as read_file
 from .way import rights_on
 
 __all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from .deadline import Deadline
     from .reader import Content
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
+TAIL = 1 << 20  # octets
 LISTENING = "0A"
 TABLE = 16 << 20  # octets of a table that is not in root's hands
 
@@ -176,16 +177,23 @@ class Host:
         except (OSError, RefusedError):
             return False
 
-    def tail(self, path: str, size: int = 1_000_000) -> str:
-        """The last ``size`` bytes of a file as text, and an empty string where there is no such file."""
+    def tail(self, path: str, owners: Collection[int] | None = None) -> str:
+        """The last ``TAIL`` octets of a file as text.
+
+        Empty where there is no such file, or where it is not one that belongs to one of the uids ``owners`` and that
+        nobody else can write to.
+        """
 
         def work() -> bytes:
-            with os.fdopen(open_plain(path, follow=True), "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-                return file.read(size)
+            handle = open_plain(path, owners=owners)
+            found = os.fstat(handle)
+            if owners is not None and found.st_mode & stat.S_IWOTH:
+                raise RefusedError("can be written by everybody")
+            os.lseek(handle, max(0, found.st_size - TAIL), os.SEEK_SET)
+            return read_up_to(handle, TAIL)
 
         try:
-            return _text(call(rights_on(path), work, seconds=self._seconds(path), limit=size))
+            return _text(call(rights_on(path), work, seconds=self._seconds(path), limit=TAIL))
         except (OSError, RefusedError):
             return ""
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..verdict import Problem
     from .adapter import Opinion
 
-OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals")
+OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals", "exim_user")
+LOG_FILE = "/var/log/exim4/mainlog"
 
 Node = Union[Address, Include]
 
@@ -162,9 +163,11 @@ class Exim:
         node = self.node(address)
         return self._oracle.opinion(str(node)) if self._all_readable or self._answers(node) else None
 
-    def handed_on(self, queue_id: str, _since: float) -> HandedOn:
-        log_file = self._settings.get("log_file_path", "").replace("%s", "main").partition(":")[0].strip()
-        return exim_log.handed_on(self._host, log_file or "/var/log/exim4/mainlog", queue_id)
+    def handed_on(self, queue_id: str, since: float) -> HandedOn:
+        paths = [path.strip().replace("%s", "main") for path in self._settings.get("log_file_path", "").split(":")]
+        written = next((path for path in paths if path.startswith("/")), "" if "syslog" in paths else LOG_FILE)
+        owner = self._settings.get("exim_user", "Debian-exim")
+        return exim_log.handed_on(self._host, written, owner, queue_id, since)
 
 
 def _unreadable(problem: Problem) -> bool:

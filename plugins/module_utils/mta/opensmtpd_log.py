@@ -9,12 +9,14 @@ import re
 from typing import TYPE_CHECKING
 
 from .fate import worst
+from .log import accounts, hearsay, journal
 
 if TYPE_CHECKING:
     from .._system.host import Host
     from ..proof import HandedOn
 
 ACCEPTED_AS = re.compile(r"\b([0-9a-f]{8}) Message accepted")
+ACCOUNTS = ("opensmtpd", "opensmtpq", "_smtpd", "_smtpq")  # of smtpd's processes, on Debian and elsewhere
 STATES = {"Ok": "sent", "TempFail": "deferred", "PermFail": "bounced", "Loop": "bounced", "Expire": "bounced"}
 
 
@@ -23,7 +25,8 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
     named = ACCEPTED_AS.search(reply)
     message = named.group(1) if named else reply.strip()[:8]
     fates = {**_waiting(host, message), **_logged(host, message, since)}
-    return worst(fates.values(), f"neither the queue nor the log of smtpd knows {reply.strip()}")
+    heard = hearsay(host, f"delivery evpid={message}")
+    return worst(fates.values(), f"neither the queue nor the log of smtpd knows {reply.strip()}{heard}")
 
 
 def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:
@@ -34,8 +37,12 @@ def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:
 
 def _logged(host: Host, message: str, since: float) -> dict[str, tuple[str, str]]:
     """The last word of the log, by envelope."""
-    words = ["--grep", f"delivery evpid={message}"]
-    done = host.run(["journalctl", "--quiet", "--output=cat", "--identifier=smtpd", f"--since=@{int(since)}", *words])
-    log = done.out or host.tail("/var/log/mail.log")
-    lines = re.findall(rf'\bevpid=({message}[0-9a-f]+) .*\bresult="?(\w+)"? stat="?(.*?)"?$', log, re.MULTILINE)
-    return {envelope: (STATES.get(result, "deferred"), text) for envelope, result, text in lines}
+    lines = journal(host, accounts(host, *ACCOUNTS), since, f"delivery evpid={re.escape(message)}")
+    found = [
+        re.fullmatch(
+            rf'\S+ \w+ delivery evpid=({re.escape(message)}[0-9a-f]+) .*\bresult="?(\w+)"? stat="?(.*?)"?', line.text
+        )
+        for line in lines
+        if line.program == "smtpd"
+    ]
+    return {said[1]: (STATES.get(said[2], "deferred"), said[3]) for said in found if said}

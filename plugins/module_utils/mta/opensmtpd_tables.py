@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._system.host import Account
 from ..aliases.sources import Source
 from ..verdict import FAIL, Problem
+from .log import accounts
+from .opensmtpd_log import ACCOUNTS
 
 if TYPE_CHECKING:
     from .._system.host import Host
@@ -112,7 +114,9 @@ class Tables:
         changed = self._time(table.path)
         if changed <= self._started:
             return True
-        journal = ["journalctl", "--quiet", "--output=short-unix", "--identifier=smtpd", "--lines=1"]
+        # anybody can log under that name, but not with these uids
+        uids = [f"_UID={uid}" for uid in sorted(accounts(self.host, *ACCOUNTS))]
+        journal = ["journalctl", "--quiet", "--output=short-unix", "--identifier=smtpd", "--lines=1", *uids]
         words = f'Table "{table.name}" successfully updated'
         last = self.host.run([*journal, f"--since=@{int(changed)}", f"--grep={words}"]).out.split(" ")[0]
         if re.fullmatch(r"[\d.]+", last) and float(last) >= changed:

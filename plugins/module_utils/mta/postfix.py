@@ -124,4 +124,10 @@ class Postfix:
         """Postfix has no such tool: `sendmail -bv` sends its report as mail."""
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
-        return postfix_log.handed_on(self._host, self._settings.get("maillog_file", ""), queue_id, since)
+        return postfix_log.handed_on(
+            self._host,
+            self._settings.get("maillog_file", ""),
+            self._settings.get("mail_owner", "postfix"),
+            queue_id,
+            since,
+        )

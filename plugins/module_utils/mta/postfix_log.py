@@ -10,25 +10,28 @@ import re
 from typing import TYPE_CHECKING
 
 from .fate import worst
+from .log import accounts, hearsay, journal, messages, own_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .._system.host import Host
     from ..proof import HandedOn
+    from .log import Line
 
 QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]+)")
 FORWARDED_AS = re.compile(r"forwarded as ([0-9A-Za-z]+)")
 STATUS = re.compile(r"\bstatus=(\w+) \((.*)\)\s*$")
 STATES = {"bounced": "bounced", "expired": "bounced", "undeliverable": "bounced", "deferred": "deferred"}
+DELIVERING = re.compile(r"/(smtp|lmtp|local|virtual|pipe|error|retry|discard|qmgr)$")
 DEFERRED, QUEUED = "deferred", "queued"
 
 
-def handed_on(host: Host, log_file: str, reply: str, since: float) -> HandedOn:
-    """The state of a message and of all that it was forwarded as, the worst first."""
+def handed_on(host: Host, log_file: str, owner: str, reply: str, since: float) -> HandedOn:
+    """The state of a message and of all that it was forwarded as, the worst first; ``owner`` is Postfix's account."""
     named = QUEUED_AS.search(reply)
     pending, seen = [named.group(1) if named else reply.strip()], set()
-    log = _log(host, log_file, since)
+    log = _log(host, log_file, owner, since)
     waiting = _queue(host)
     fates: list[tuple[str, str]] = []
     while pending:
@@ -41,15 +44,16 @@ def handed_on(host: Host, log_file: str, reply: str, since: float) -> HandedOn:
         pending += successors
         fates += [(state, text) for state, text in logged if not FORWARDED_AS.search(text)]
         fates += waiting.get(queue_id, [])
-    return worst(fates, f"neither the queue nor the log of Postfix knows {reply.strip()}")
+    heard = hearsay(host, f"{named.group(1) if named else reply.strip()}: to=")
+    return worst(fates, f"neither the queue nor the log of Postfix knows {reply.strip()}{heard}")
 
 
-def _statuses(log: str, queue_id: str) -> Iterator[tuple[str, str]]:
+def _statuses(log: Iterable[Line], queue_id: str) -> Iterator[tuple[str, str]]:
     """The last word of the log on each recipient of a message."""
     last: dict[str, tuple[str, str]] = {}
-    for line in re.findall(rf"^.*\b{re.escape(queue_id)}: to=<.*$", log, re.MULTILINE):
-        status = STATUS.search(line)
-        recipient = line.partition(": to=<")[2].partition(">")[0]
+    for line in log:
+        status = STATUS.search(line.text) if line.text.startswith(f"{queue_id}: to=<") else None
+        recipient = line.text.partition(": to=<")[2].partition(">")[0]
         if status:
             last[recipient] = (STATES.get(status.group(1), status.group(1)), status.group(2))
     return iter(last.values())
@@ -66,9 +70,13 @@ def _queue(host: Host) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _log(host: Host, log_file: str, since: float) -> str:
-    """Postfix's log: the file that it writes itself, else the journal, else the file of the system logger."""
-    if log_file.startswith("/"):
-        return host.tail(log_file)
-    done = host.run(["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--grep=status="], timeout=10)
-    return done.out or host.tail("/var/log/mail.log")
+def _log(host: Host, log_file: str, owner: str, since: float) -> list[Line]:
+    """What the programs that deliver say in the file that Postfix writes itself, else in the journal.
+
+    Their names follow that of the instance: postfix/smtp, postfix/relay/smtp.
+    """
+    uids = accounts(host, owner)
+    lines = (
+        messages(own_file(host, log_file, uids)) if log_file.startswith("/") else journal(host, uids, since, "status=")
+    )
+    return [line for line in lines if DELIVERING.search(line.program)]

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 from ..proof import HandedOn
 from .fate import worst
+from .log import accounts, hearsay, journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._system.host import Host
+    from .log import Line
 
 QUEUE_ID = re.compile(r"(?:^|\s)([0-9A-Za-z]{14,}) Message accepted")
+PROGRAMS = ("sm-mta", "sendmail")
 STATES = {"2": "sent", "4": "deferred", "5": "bounced"}
 
 
@@ -22,19 +27,14 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
     """The state of a message by the last word of the log on each of its recipients, the worst first."""
     named = QUEUE_ID.search(reply)
     queue_id = named.group(1) if named else reply.strip()
-    fates = _fates(_log(host, since), queue_id)
+    fates = _fates(journal(host, accounts(host), since, f"{re.escape(queue_id)}: to="), queue_id)
     if not fates and host.stat(f"/var/spool/mqueue/qf{queue_id}"):
         return HandedOn("queued", "in the queue")
-    return worst(fates.values(), f"neither the queue nor the log of Sendmail knows {reply.strip()}")
+    heard = hearsay(host, f"{queue_id}: to=")
+    return worst(fates.values(), f"neither the queue nor the log of Sendmail knows {reply.strip()}{heard}")
 
 
-def _fates(log: str, queue_id: str) -> dict[str, tuple[str, str]]:
-    rows = re.findall(rf"\b{re.escape(queue_id)}: to=(.*?), .*?\bdsn=(\d)\.\S+, stat=(.*)$", log, re.MULTILINE)
-    return {recipient: (STATES.get(status, "queued"), text) for recipient, status, text in rows}
-
-
-def _log(host: Host, since: float) -> str:
-    done = host.run(
-        ["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--identifier=sm-mta"], timeout=10
-    )
-    return done.out or host.tail("/var/log/mail.log")
+def _fates(log: Iterable[Line], queue_id: str) -> dict[str, tuple[str, str]]:
+    pattern = re.compile(rf"{re.escape(queue_id)}: to=(.*?), .*?\bdsn=(\d)\.\S+, stat=(.*)")
+    found = [pattern.fullmatch(line.text) for line in log if line.program in PROGRAMS]
+    return {said[1]: (STATES.get(said[2], "queued"), said[3]) for said in found if said}

@@ -167,9 +167,11 @@ class Transaction:
     def _compile(self, stage: str) -> list[Change]:
         """Compile every table in the stage; the products, as they have to be in place."""
         products = []
+        changed = {change.path for change in self._changes if change.changed}
         for change in self._changes:
             file = self._file(change.path)
-            if file["compile"] and (change.changed or self._uncompiled(change)):
+            new = changed.intersection([change.path, *file.get("compile_with", [])])
+            if file["compile"] and (new or self._uncompiled(change)):
                 path, place = self._in_stage(stage, change.path), file["product"] or ""
                 staged = place and self._in_stage(stage, place)
                 for old in _products(path, staged):

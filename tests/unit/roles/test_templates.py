@@ -67,20 +67,28 @@ def variables(value, backend):
     }
 
 
-def rendered(backend, plan):
+def rendered(backend, plan, settings=()):
     """The files of a host with this plan, by their paths."""
+    return {path: text for path, (text, _entry) in entries(backend, plan, settings).items()}
+
+
+def entries(backend, plan, settings=()):
+    """What each file says, and what config_transaction is told of it, by its path."""
     loader = DataLoader()
     files = (ROLE / "vars" / "main.yml", ROLE / "vars" / "backends" / f"{backend}.yml")
     given = {"role_addresses_plan": {"plan": plan}, "role_addresses_host": HOST, "ansible_managed": "managed"}
+    given["mta_extra_settings"] = dict(settings)
     for path in files:
         given.update(loader.load_from_file(str(path), trusted_as_template=True))
     templar = Templar(loader=loader, variables=given)
     found = {}
     shared = templar.template(given["mta_defences_shared"])["spam"]["templates"]
-    for template in [*templar.template(given["mta_backend_transaction"])["templates"], *shared]:
+    transaction = templar.template(given["mta_backend_transaction"])
+    for template in [*transaction["templates"], *shared]:
         lookup = lookup_loader.get("template", loader=loader, templar=templar)
-        (found[template["path"]],) = lookup.run([str(ROLE / "templates" / template["src"])], given, trim_blocks=True)
-    return found
+        (text,) = lookup.run([str(ROLE / "templates" / template["src"])], given, trim_blocks=True)
+        found[template["path"]] = text, template
+    return {**found, **{file["path"]: (file["content"], file) for file in transaction["files"]}}
 
 
 def shape(text, values):
@@ -115,3 +123,27 @@ def test_every_value_reaches_a_file(files):
         everything = "".join(found.values())
         for word in ("HOSTNAME", "LOCAL", "VIRTUAL", "RELAYED", "PRIMARY", "LISTEN", "REMOTE", "REASON", "SETTING"):
             assert values[word] in everything, word
+
+
+SECRETS = {
+    "postfix": {"smtp_sasl_password_maps": ["relay.example.org user:PLANTED", "b.example c:PLANTED"]},
+    "exim": {"bi_command": "/bin/true PLANTED"},
+    "opensmtpd": {"table credentials": '{ "relay" = "user:PLANTED" }'},
+    "sendmail": {"confDEF_AUTH_INFO": "/etc/mail/PLANTED"},
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_secret_setting_stands_in_a_secret_file_alone(backend):
+    settings = {name: {"value": value, "secret": True} for name, value in SECRETS[backend].items()}
+    given = {"mta_hostname": "mx1.example.org", "mta_postmaster": "alice", "mta_extra_settings": settings}
+    found = entries(backend, build(given, dt.date(2026, 12, 1)), settings)
+    (holder,) = (path for path, (text, _entry) in found.items() if "PLANTED" in text)
+    text, entry = found[holder]
+    (value,) = SECRETS[backend].values()
+    assert all(line in text for line in (value if isinstance(value, list) else [value]))
+    assert (entry["secret"], entry["mode"]) == (True, "0600")
+    assert not [name for name in SECRETS[backend] if backend != "postfix" and name in found[LIVE[backend]][0]]
+
+
+LIVE = {"exim": "/etc/exim4/exim4.conf", "opensmtpd": "/etc/smtpd.conf", "sendmail": "/etc/mail/sendmail.mc"}

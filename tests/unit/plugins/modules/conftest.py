@@ -14,6 +14,18 @@ from typing import NamedTuple
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.mailops.postmaster.plugins.module_utils import runner
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch):
+    """What only root can do is done in directories of the tests' own; ``root(uid)`` says who runs it."""
+
+    def as_uid(uid):
+        monkeypatch.setattr(runner, "uid", lambda: uid)
+
+    as_uid(0)
+    return as_uid
 
 
 @pytest.fixture

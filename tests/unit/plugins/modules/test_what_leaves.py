@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
-from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
+from ansible_collections.mailops.postmaster.plugins.modules import config_transaction, mail_aliases
 
 HOSTILE = "a\x1b]0;owned\x07\u202eb\udc9b"
 SEEN = "a\\x1b]0;owned\\x07\\u202eb\\x9b"
@@ -38,6 +38,36 @@ def test_a_result_is_clean(run_module, work):
     said = str(run_module(module, {}))
     assert SEEN.replace("\\", "\\\\") in said
     assert not any(character in said for character in HOSTILE if not character.isprintable())
+
+
+def denied():
+    raise PermissionError(13, "Permission denied", "/etc/x")
+
+
+WHO = "; the module runs as uid 1000: connect as root, or set become to true"
+
+
+@pytest.mark.parametrize(
+    ("work", "only_root", "uid", "said"),
+    [
+        (answer, True, 1000, "only root can do this" + WHO),
+        (denied, True, 0, "/etc/x: Permission denied"),
+        (denied, False, 0, "/etc/x: Permission denied"),
+        (denied, False, 1000, "/etc/x: Permission denied" + WHO),
+        (no_file, False, 1000, f"{SEEN}: {SEEN}"),
+    ],
+)
+def test_who_is_not_root_is_told_so_in_one_sentence(run_module, root, work, only_root, uid, said):
+    root(uid)
+    module = SimpleNamespace(main=lambda: run(lambda _params, _check: work(), root=only_root, argument_spec={}))
+    assert run_module(module, {})["msg"] == said
+
+
+def test_only_root_changes_a_configuration(run_module, root, tmp_path):
+    root(1000)
+    result = run_module(config_transaction, {"state_dir": str(tmp_path / "state")})
+    assert result["msg"] == "only root can do this" + WHO
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_hostile_line_of_a_table_is_clean(run_module, tmp_path):

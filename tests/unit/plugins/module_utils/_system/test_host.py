@@ -97,12 +97,6 @@ def test_a_file_is_described_with_its_links_followed(tmp_path):
     assert Host().real_path(str(link)) == str(file.resolve())
 
 
-def test_the_end_of_a_file_is_read_and_a_missing_one_is_empty(tmp_path):
-    (tmp_path / "log").write_text("first\nlast\n")
-    assert Host().tail(str(tmp_path / "log"), 5) == "last\n"
-    assert Host().tail(str(tmp_path / "gone")) == ""
-
-
 def test_bytes_that_are_no_text_survive_reading(tmp_path):
     (tmp_path / "file").write_bytes(b"a\xffb\r\n")
     assert Host().read(str(tmp_path / "file")).encode("utf-8", "surrogateescape") == b"a\xffb\r\n"
@@ -118,3 +112,22 @@ def test_accounts_are_found_by_name_and_by_number():
     assert Host().account("root") == Host().account_of(0)
     assert Host().account("no such account") is None
     assert Host().account_of(4_000_000_000) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "seen"),
+    [(0o640, 0, "a line\n"), (0o666, 0, ""), (0o640, 1, ""), (0o646, None, "a line\n")],
+)
+def test_a_log_counts_where_its_owner_alone_writes_it(tmp_path, mode, owner, seen):
+    (tmp_path / "log").write_text("a line\n")
+    (tmp_path / "log").chmod(mode)
+    assert Host().tail(str(tmp_path / "log"), None if owner is None else {os.getuid() + owner}) == seen
+
+
+def test_the_end_of_a_long_log_is_read_and_what_is_no_log_is_not(tmp_path):
+    (tmp_path / "log").write_bytes(b"x" * 3_000_000 + b"end")
+    (tmp_path / "link").symlink_to(tmp_path / "log")
+    os.mkfifo(tmp_path / "fifo")
+    found = {name: Host().tail(str(tmp_path / name)) for name in ("log", "link", "fifo", "none", ".")}
+    assert (len(found["log"]), found.pop("log")[-4:]) == (1 << 20, "xend")
+    assert set(found.values()) == {""}

@@ -42,7 +42,7 @@ def test_this_process_is_found_with_its_parent_and_its_program():
     (own,) = [one for one in Host().processes() if one.pid == os.getpid()]
     assert own.parent == os.getppid()
     assert own.program == os.path.realpath(sys.executable)
-    assert "pytest" in own.command
+    assert own.command == " ".join(sys.orig_argv)
 
 
 def test_a_process_that_was_killed_is_not_found_even_before_its_parent_has_noticed():

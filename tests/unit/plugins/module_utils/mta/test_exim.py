@@ -233,4 +233,4 @@ LOG = """\
 def test_the_last_word_of_the_log_on_a_recipient_counts(reply, state):
     host = FakeHost(files={"/var/log/exim4/mainlog": LOG})
     host.run = lambda _argv: type("Done", (), {"rc": 1})()
-    assert exim_log.handed_on(host, "/var/log/exim4/mainlog", reply).state == state
+    assert exim_log.handed_on(host, "/var/log/exim4/mainlog", "Debian-exim", reply, 0).state == state

@@ -12,7 +12,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.opensmtpd_i
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.opensmtpd_rules import Rules
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.opensmtpd_syntax import parse
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.opensmtpd_tables import Tables
-from fakes import ACCOUNTS, Completed, FakeHost
+from fakes import ACCOUNTS, Completed, FakeHost, journal
 
 TABLE = 'table t { "example.org", example.net, "*.example.com" }\naction a mbox\naction b mbox\n'
 
@@ -150,6 +150,6 @@ b0d5 mda delivery evpid=afadf2d5ee77d6e0 from=<> to=<a@b> rcpt=<a@b> user=a dela
 def test_the_last_word_of_the_log_on_an_envelope_counts_and_then_the_queue(reply, state, text):
     host = FakeHost()
     waiting = "1234567800000001|inet4|mta||a@b|c@d|c@d|1|2|3|4|pending|9|Connection refused\n"
-    host.answers = {"journalctl": Completed((), 0, LOG, ""), "smtpctl": Completed((), 0, waiting, "")}
+    host.answers = {"journalctl": journal(LOG.splitlines(), "smtpd"), "smtpctl": Completed((), 0, waiting, "")}
     found = opensmtpd_log.handed_on(host, reply, 0)
     assert (found.state, found.text.startswith(text)) == (state, True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
-from fakes import FakeHost
+from fakes import FakeHost, journal
 
 REPLY = "2.0.0 Ok: queued as 4dJ1x"
 SENT = "4dJ1x: to=<a@b.example>, relay=mx.b.example[192.0.2.9]:25, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as Z9)"
@@ -43,17 +43,14 @@ def queued(queue_id, reason=""):
 def test_the_worst_of_what_the_queue_and_the_log_say_counts(log, queue, state, text):
     host = FakeHost()
     host.answers = {
-        "journalctl": Completed((), 0, "".join(line + "\n" for line in log), ""),
+        "journalctl": journal(log, "postfix/smtp"),
         "postqueue": Completed((), 0, queue, ""),
     }
     found = Postfix(host).handed_on(REPLY, 1000.0)
     assert (found.state, found.text) == (state, text)
 
 
-@pytest.mark.parametrize(
-    ("settings", "path"),
-    [({}, "/var/log/mail.log"), ({"maillog_file": "/var/log/postfix.log"}, "/var/log/postfix.log")],
-)
-def test_without_a_journal_the_log_file_is_read(settings, path):
-    host = FakeHost(files={path: f"Nov 23 01:02:03 mail postfix/smtp[1]: {SENT}\n"}, **settings)
+def test_the_file_that_postfix_writes_itself_is_read():
+    path = "/var/log/postfix.log"
+    host = FakeHost(files={path: f"Nov 23 01:02:03 mail postfix/smtp[1]: {SENT}\n"}, maillog_file=path)
     assert Postfix(host).handed_on("4dJ1x", 0).state == "sent"

@@ -20,7 +20,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.sendmail_sy
     ports,
     route,
 )
-from fakes import Completed, FakeHost
+from fakes import FakeHost, journal
 
 CF = """\
 Kaccess hash -T<TMPF> /etc/mail/access
@@ -120,5 +120,5 @@ LOG = """\
 )
 def test_the_last_word_of_the_log_on_a_recipient_counts(reply, state):
     host = FakeHost()
-    host.answers["journalctl"] = Completed((), 0, LOG, "")
+    host.answers["journalctl"] = journal(LOG.splitlines(), "sm-mta")
     assert sendmail_log.handed_on(host, reply, 0.0).state == state

@@ -147,3 +147,13 @@ def test_at_no_moment_can_others_read_it(secret, live, monkeypatch):
     secret(content=TEXT * 1000, confirm_timeout=600)  # more than Python writes at once
     assert not seen
     assert (live / "passwords").read_text() == TEXT * 1000
+
+
+def test_what_is_compiled_with_a_secret_is_new_when_the_secret_is(secret, live):
+    """The file that is compiled itself has not changed."""
+    made = {"compile": ["compile", "{path}"], "compile_with": [str(live / "main.cf")]}
+    secret(more=made)
+    (live / "main.cf").write_text("interfaces = loopback\n")
+    (live / "passwords.db").write_text("compiled of what was before\n")
+    secret(more=made)
+    assert SECRET in (live / "passwords.db").read_text()
