@@ -23,7 +23,7 @@ def handed_on(host: Host, log_file: str, reply: str) -> HandedOn:
     named = ACCEPTED_AS.search(reply)
     queue_id = named.group(1) if named else reply.strip()
     fates = dict(_fates(host.tail(log_file), queue_id))
-    if not fates and host.run(["exim4", "-Mvh", queue_id]).rc == 0:
+    if not fates and host.ask(["exim4", "-Mvh", queue_id]).rc == 0:
         return HandedOn("queued", "in the queue")
     return worst(fates.values(), f"neither the queue nor the log of Exim knows {reply.strip()}")
 

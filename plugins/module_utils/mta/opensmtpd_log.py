@@ -28,14 +28,14 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
 
 def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:
     """What is in the queue, by envelope."""
-    rows = [line.split("|") for line in host.run(["smtpctl", "show", "queue", message]).out.splitlines()]
+    rows = [line.split("|") for line in host.ask(["smtpctl", "show", "queue", message]).out.splitlines()]
     return {row[0]: ("queued", row[-1] or "in the queue") for row in rows if row[0].startswith(message)}
 
 
 def _logged(host: Host, message: str, since: float) -> dict[str, tuple[str, str]]:
     """The last word of the log, by envelope."""
     words = ["--grep", f"delivery evpid={message}"]
-    done = host.run(["journalctl", "--quiet", "--output=cat", "--identifier=smtpd", f"--since=@{int(since)}", *words])
+    done = host.ask(["journalctl", "--quiet", "--output=cat", "--identifier=smtpd", f"--since=@{int(since)}", *words])
     log = done.out or host.tail("/var/log/mail.log")
     lines = re.findall(rf'\bevpid=({message}[0-9a-f]+) .*\bresult="?(\w+)"? stat="?(.*?)"?$', log, re.MULTILINE)
     return {envelope: (STATES.get(result, "deferred"), text) for envelope, result, text in lines}

@@ -57,7 +57,7 @@ def _statuses(log: str, queue_id: str) -> Iterator[tuple[str, str]]:
 
 def _queue(host: Host) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
-    for line in host.run(["postqueue", "-j"]).out.splitlines():
+    for line in host.ask(["postqueue", "-j"]).out.splitlines():
         message = json.loads(line)
         for recipient in message["recipients"]:
             reason = recipient.get("delay_reason", "")
@@ -70,5 +70,5 @@ def _log(host: Host, log_file: str, since: float) -> str:
     """Postfix's log: the file that it writes itself, else the journal, else the file of the system logger."""
     if log_file.startswith("/"):
         return host.tail(log_file)
-    done = host.run(["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--grep=status="], timeout=10)
+    done = host.ask(["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--grep=status="], timeout=10)
     return done.out or host.tail("/var/log/mail.log")

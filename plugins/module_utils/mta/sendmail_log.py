@@ -34,7 +34,7 @@ def _fates(log: str, queue_id: str) -> dict[str, tuple[str, str]]:
 
 
 def _log(host: Host, since: float) -> str:
-    done = host.run(
+    done = host.ask(
         ["journalctl", "--quiet", "--output=cat", f"--since=@{int(since)}", "--identifier=sm-mta"], timeout=10
     )
     return done.out or host.tail("/var/log/mail.log")
