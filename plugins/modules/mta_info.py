@@ -143,6 +143,12 @@ aliases:
       description: The command that compiles it, as a list of words. Empty where the text is read as it is.
       type: list
       elements: str
+short_name:
+  description:
+    - The name of the host, where it has no domain and Sendmail would sleep 60 seconds at each start for it. Else empty.
+    - Asked where O(packages) has C(sendmail).
+  returned: always
+  type: str
 addresses:
   description: The global IP addresses of the host, IPv4 first.
   returned: always

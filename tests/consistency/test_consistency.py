@@ -152,6 +152,20 @@ def test_what_comes_before_a_stop_comes_before_a_restart_too(spool):
     assert (*restart[:2], restart[2][: len(spool.drain[2])]) == spool.drain
 
 
+def scripts(value):
+    """The shell scripts among the commands in some data."""
+    if isinstance(value, list) and value[:2] == ["sh", "-c"]:
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from scripts(item)
+
+
+@pytest.mark.parametrize("path", BACKENDS, ids=lambda path: path.stem)
+def test_a_shell_script_has_a_name_by_which_a_message_calls_it(path):
+    names = [script[3:4] for script in scripts(load(path))]
+    assert all(name and name[0] != "sh" and "\n" not in name[0] for name in names)
+
+
 def test_the_backends_share_one_schema():
     schemas = {path.stem: set(load(path)) for path in BACKENDS}
     transactions = {path.stem: set(load(path)["mta_backend_transaction"]) for path in BACKENDS}

@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import process
 from .process import Completed, NoAnswerError
@@ -110,9 +110,9 @@ class Host:
             self.deadline.keep(asked)
         return done
 
-    def ask(self, argv: Sequence[str], stdin: str = "", timeout: float = 30.0) -> Completed:
-        """The same, for its answer: NoAnswerError where it timed out or was too long."""
-        return self.run(argv, stdin, timeout).answered()
+    def ask(self, argv: Sequence[str], **how: Any) -> Completed:
+        """The same, for its answer: NoAnswerError where it timed out or was too long. ``how`` as above."""
+        return self.run(argv, **how).answered()
 
     def which(self, program: str) -> str | None:
         return shutil.which(program, path=PATH)

@@ -52,8 +52,7 @@ class Compiler:
         """Compile, and hold that it was done; raises ``UserError``."""
         done = self.call()
         if done.rc:
-            said = (done.err or done.out).strip()
-            raise UserError(f"{done.command} ended with {done.rc}: {said}", rc=done.rc)
+            raise UserError(done.why, rc=done.rc)
         if self._named is None and not self._tables():
             raise UserError(
                 f"{done.command} made no table beside {self._source}; name it in 'compiled', or let 'rebuild' be"

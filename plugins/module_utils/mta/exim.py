@@ -50,14 +50,13 @@ class Exim:
         self._all_readable = True  # as far as was walked
 
     def _print(self, *what: str) -> str:
-        done = self._host.run(["exim4", "-bP", *what])
+        done = self._host.ask(["exim4", "-bP", *what])
         if done.rc:
-            asked = " ".join(what)
-            raise UserError(f"`exim4 -bP {asked}` failed, so Exim cannot be asked: {done.err.strip() or done.rc}")
+            raise UserError(f"Exim cannot be asked: {done.why}")
         return done.out
 
     def version(self) -> str:
-        found = re.search(r"^Exim version (\S+)", self._host.run(["exim4", "-bV"]).out)
+        found = re.search(r"^Exim version (\S+)", self._host.ask(["exim4", "-bV"]).out)
         return found.group(1) if found else ""
 
     def served(self) -> Served:

@@ -33,7 +33,7 @@ def handed_on(host: Host, log_file: str, owner: str, reply: str, since: float) -
     uids = accounts(host, owner)
     log = own_file(host, log_file, uids) if log_file else _logged(host, uids, since, queue_id)
     fates = dict(_fates(log, queue_id))
-    if not fates and host.run(["exim4", "-Mvh", queue_id]).rc == 0:
+    if not fates and host.ask(["exim4", "-Mvh", queue_id]).rc == 0:
         return HandedOn("queued", "in the queue")
     return worst(fates.values(), f"neither the queue nor the log of Exim knows {reply.strip()}")
 

@@ -14,6 +14,7 @@ from ..transaction.journal import Journal
 from ..transaction.store import FOLDER, Store
 from .adapter import AliasFile, Served
 from .registry import adapter, look
+from .sendmail_name import short_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
         "names": _names(host, own, aliases.path, names),
         "packages_missing": _missing(host, packages, change.get("packages", {})),
         "system": _system(host),
+        "short_name": short_name(host) if "sendmail" in packages else "",
     }
 
 
@@ -89,7 +91,7 @@ def _missing(host: Host, packages: Sequence[str], change: Mapping[str, Any]) -> 
         return []
     wanted = [names.split(" | ") for names in packages]
     asked = [name for names in wanted for name in names]
-    done = host.run(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *asked])
+    done = host.ask(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *asked])
     there = {name for name, status in (line.split() for line in done.out.splitlines()) if status == "installed"}
     there = there - {*change.get("added", ())} | {*change.get("before", ())}
     alone = {names[0] for names in wanted if len(names) == 1}

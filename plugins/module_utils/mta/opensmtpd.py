@@ -72,10 +72,10 @@ class OpenSMTPD:
             first = self._host.read(MAILNAME).split("\n")[0].strip()
         except OSError:
             first = ""
-        return (first or self._host.run(["hostname", "--fqdn"]).out.strip()).lower()
+        return (first or self._host.ask(["hostname", "--fqdn"]).out.strip()).lower()
 
     def version(self) -> str:
-        done = self._host.run(["smtpd", "-h"])
+        done = self._host.ask(["smtpd", "-h"])
         found = re.search(r"OpenSMTPD (\S+)", done.err + done.out)
         return found.group(1) if found else ""
 

@@ -31,7 +31,7 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
 
 def _waiting(host: Host, message: str) -> dict[str, tuple[str, str]]:
     """What is in the queue, by envelope."""
-    rows = [line.split("|") for line in host.run(["smtpctl", "show", "queue", message]).out.splitlines()]
+    rows = [line.split("|") for line in host.ask(["smtpctl", "show", "queue", message]).out.splitlines()]
     return {row[0]: ("queued", row[-1] or "in the queue") for row in rows if row[0].startswith(message)}
 
 

@@ -118,10 +118,10 @@ class Tables:
         uids = [f"_UID={uid}" for uid in sorted(accounts(self.host, *ACCOUNTS))]
         journal = ["journalctl", "--quiet", "--output=short-unix", "--identifier=smtpd", "--lines=1", *uids]
         words = f'Table "{table.name}" successfully updated'
-        last = self.host.run([*journal, f"--since=@{int(changed)}", f"--grep={words}"]).out.split(" ")[0]
+        last = self.host.ask([*journal, f"--since=@{int(changed)}", f"--grep={words}"]).out.split(" ")[0]
         if re.fullmatch(r"[\d.]+", last) and float(last) >= changed:
             return True
-        return not self.host.run([*journal, f"--until=@{int(changed)}"]).out
+        return not self.host.ask([*journal, f"--until=@{int(changed)}"]).out
 
     def _static(self, table: Table) -> Content:
         return Content({key.lower(): Entry(value, where) for key, value, where in table.entries})
@@ -147,7 +147,7 @@ class Tables:
         return Content(found)
 
     def _db(self, table: Table) -> Content:
-        done = self.host.run(["makemap", "-U", table.path])
+        done = self.host.ask(["makemap", "-U", table.path])
         if done.rc:
             return Content(broken=done.err.strip() or str(done.rc))
         text = source(table)

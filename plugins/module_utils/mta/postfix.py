@@ -49,9 +49,9 @@ class Postfix:
     trusts_itself = False
 
     def __init__(self, host: Host) -> None:
-        done = host.run(["postconf", "-x"])
+        done = host.ask(["postconf", "-x"])
         if done.rc:
-            raise UserError("`postconf -x` failed, so Postfix cannot be asked: %s" % (done.err.strip() or done.rc))
+            raise UserError(f"Postfix cannot be asked: {done.why}")
         self._host = host
         self._settings: dict[str, str] = parameters(done.out)
         self._tables = Tables(host, self._settings["config_directory"], elements(self._settings["alias_database"]))

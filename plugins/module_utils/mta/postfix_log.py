@@ -61,7 +61,7 @@ def _statuses(log: Iterable[Line], queue_id: str) -> Iterator[tuple[str, str]]:
 
 def _queue(host: Host) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
-    for line in host.run(["postqueue", "-j"]).out.splitlines():
+    for line in host.ask(["postqueue", "-j"]).out.splitlines():
         message = json.loads(line)
         for recipient in message["recipients"]:
             reason = recipient.get("delay_reason", "")

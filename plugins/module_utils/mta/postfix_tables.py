@@ -109,7 +109,7 @@ class Tables:
         """All keys of a table of a type that can be listed; none of another."""
         if described(name).type not in LISTABLE:
             return []
-        done = self._host.run([POSTMAP, "-c", self._config, "-s", name])
+        done = self._host.ask([POSTMAP, "-c", self._config, "-s", name])
         return [line.split("\t")[0] for line in done.out.splitlines()]
 
     def stale(self, name: str, tool: str) -> list[Problem]:
@@ -146,7 +146,7 @@ class Tables:
             self._errors[name] = compiled + " is missing"
         if not lines or name in self._errors:
             return
-        done = self._host.run([tool, "-c", self._config, "-q", "-", name], stdin="\n".join(lines) + "\n")
+        done = self._host.ask([tool, "-c", self._config, "-q", "-", name], stdin="\n".join(lines) + "\n")
         fatal = [line for line in done.err.splitlines() if "fatal:" in line or "error:" in line]
         if done.rc and (fatal or done.rc != 1):
             self._errors[name] = (fatal or [done.err or f"rc {done.rc}"])[0].rpartition("fatal: ")[2]

@@ -13,6 +13,7 @@ from ..proof import Limit
 from ..smtp.names import is_address
 from . import sendmail_log
 from .adapter import AliasFile, Opinion, Served, Table
+from .sendmail_name import short_name, sleeps
 from .sendmail_route import Address, Node, Router
 from .sendmail_syntax import alias_files, keys, maps
 from .sendmail_tools import Tools
@@ -45,12 +46,15 @@ class Sendmail:
             self._cf = host.read(CONFIGURATION)
         except OSError as error:
             raise UserError(f"{CONFIGURATION} cannot be read, so Sendmail cannot be asked: {error.strerror}") from error
+        short = short_name(host)
+        if short:
+            raise UserError(f"Sendmail cannot be asked: {sleeps(short)}")
         self._host = host
         self._alias_files = alias_files(self._cf)
         self._tools = Tools(host, self._alias_files)
         self._router = Router(host, self._cf, self._tools)
         self._whole: set[str] = set()  # addresses of which is known that all their mail arrives
-        self._about = host.run(["sendmail", "-d0.1", "-bt"]).out
+        self._about = host.ask(["sendmail", "-d0.1", "-bt"]).out
 
     def version(self) -> str:
         found = re.search(r"^Version (\S+)", self._about, re.MULTILINE)
@@ -123,7 +127,7 @@ class Sendmail:
 
     def expect(self, addresses: Sequence[str]) -> None:
         self._tools.warm_routes(addresses)
-        if addresses and self._host.run(["sendmail", "-bv", *addresses]).rc == 0:
+        if addresses and self._host.ask(["sendmail", "-bv", *addresses]).rc == 0:
             self._whole.update(addresses)
 
     def node(self, address: str) -> Address:
@@ -135,7 +139,7 @@ class Sendmail:
     def opinion(self, address: str) -> Opinion | None:
         if address in self._whole:
             return Opinion(True, f"sendmail -bv {address}", "deliverable")
-        done = self._host.run(["sendmail", "-bv", address])
+        done = self._host.ask(["sendmail", "-bv", address])
         words = [line for line in done.out.splitlines() if " deliverable: " not in line]
         deliverable = None if done.rc == TEMPORARY else done.rc == 0
         return Opinion(deliverable, done.command, "; ".join(words) or str(done.rc))

@@ -94,7 +94,7 @@ class Saved:
     def _tar(self, action: str, path: str, *more: str) -> None:
         done = self._host.run(["tar", action, f"--file={path}", "--absolute-names", *more], timeout=300)
         if done.rc:
-            raise OSError(errno.EIO, done.err, path)
+            raise OSError(errno.EIO, done.why, path)
 
     def _complete(self, spool: Spool, entry: Entry) -> bool:
         """Whether a message is saved, whatever is left of it in the queue."""

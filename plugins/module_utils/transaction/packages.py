@@ -68,7 +68,7 @@ class Packages:
     def plan(self, wanted: Sequence[str]) -> Plan:
         done = self._fresh("install", "--simulate", "--no-install-recommends", *wanted)
         added, before = simulated(done.out)
-        manual = self._host.run(["apt-mark", "showmanual"]).out.split()
+        manual = self._host.ask(["apt-mark", "showmanual"]).out.split()
         return Plan(tuple(wanted), tuple(added), before, tuple(name for name in before if name in manual))
 
     def fetch(self, plan: Plan) -> None:
@@ -124,7 +124,7 @@ class Packages:
 
     def _states(self, names: Iterable[str]) -> dict[str, tuple[str, str]]:
         form = "${Package} ${db:Status-Status} ${Version}\n"
-        done = self._host.run(["dpkg-query", "--show", f"--showformat={form}", *names])
+        done = self._host.ask(["dpkg-query", "--show", f"--showformat={form}", *names])
         fields = [(line + "  ").split(" ") for line in done.out.splitlines()]
         return {field[0]: (field[1], field[2]) for field in fields}
 
@@ -182,5 +182,7 @@ def _lock(file: IO[str]) -> bool:
 
 
 def _failed(done: Completed) -> str:
+    if done.timed_out:
+        return done.why
     lines = [line for line in (done.err or done.out).splitlines() if line[:2] in ("E:", "W:")] or [str(done.rc)]
     return f"`{done.command.partition('apt-get')[1]} {done.argv[-1]}` failed: {' '.join(lines)}"

@@ -53,7 +53,7 @@ class Service:
             return ""
         self._bring_needs()
         # systemd does not start a unit that was started a few times in a row: this start is meant
-        self._says("reset-failed")
+        self._host.run(["systemctl", "--quiet", "reset-failed", self._unit["name"]])
         enabled = "" if self.enabled else self._tell(["systemctl", "enable", self._unit["name"]])
         if enabled:
             return enabled
@@ -150,4 +150,4 @@ class Service:
         return wrong.strip()
 
     def _says(self, verb: str) -> bool:
-        return self._host.run(["systemctl", "--quiet", verb, self._unit["name"]]).rc == 0
+        return self._host.ask(["systemctl", "--quiet", verb, self._unit["name"]], timeout=self._timeout).rc == 0

@@ -95,11 +95,10 @@ class Timer:
             start = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *when, "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
         else:
-            start, undo = ["sh", "-c", DETACHED, "sh"], [*undo, f"--after={seconds:g}"]
+            start, undo = ["sh", "-c", DETACHED, "start the confirmation timer"], [*undo, f"--after={seconds:g}"]
         done = self._host.run([*start, *undo])
         if done.rc:
-            why = (done.err or done.out).strip() or done.rc
-            raise UserError(f"no confirmation timer can be set, and nothing was changed: `{done.command}` says: {why}")
+            raise UserError(f"no confirmation timer can be set, and nothing was changed: {done.why}")
 
     def _undo(self) -> list[str]:
         return [sys.executable, self._program, self._store.folder]

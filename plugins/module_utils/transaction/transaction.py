@@ -339,7 +339,7 @@ class Transaction:
             ended = roll_back(self._host, self._store, journal)
             still = f", and does not answer either: {ended.still}" if ended.still else ""
             back = f"the old one is back{still}"
-        except OSError as error:
+        except (OSError, UserError) as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
             back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"
             state = PENDING
@@ -357,8 +357,10 @@ class Transaction:
     def _reason(self, since: int) -> str:
         """What the log says since the activation, its last lines."""
         argv = self._params["reason"]
-        lines = self._host.run(filled(argv, since=str(since))).out.splitlines() if argv else []
-        return "\n".join(lines[-WORDS:])
+        if not argv:
+            return ""
+        done = self._host.run(filled(argv, since=str(since)))
+        return f"the log was not read: {done.why}" if done.timed_out else "\n".join(done.out.splitlines()[-WORDS:])
 
     def _result(self, state: str, how: str = "none", changed: bool | None = None, **more: Any) -> dict[str, Any]:
         aliases = dict(self._aliases or {})

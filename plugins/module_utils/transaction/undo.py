@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._system.host import Host
+from ..errors import UserError
 from ..shown import line
 from .end import roll_back
 from .store import Store
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         try:
             ended = roll_back(Host(), store, journal, serve=not meant.boot)
-        except OSError as error:
+        except (OSError, UserError) as error:
             _say(f"transaction {journal.transaction} was not confirmed, and cannot be rolled back: {error}")
             return 1
     words = "; ".join(["the old configuration is back", *filter(None, [ended.still]), *ended.warnings])

@@ -169,9 +169,9 @@ FAILURES = {
     "the command fails": (
         "echo line 1: what is this >&2; echo broken > {table}; exit 75",
         {},
-        "newaliases ended with 75: line 1",
+        "`newaliases` failed: line 1",
     ),
-    "the command is missing": (None, {}, "newaliases ended with 127: newaliases: not found"),
+    "the command is missing": (None, {}, "`newaliases` failed: newaliases: not found"),
     "the command makes another table": (
         "touch {path}.cdb",
         {"compiled": ["{table}"]},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import exim_log
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_oracle import Oracle, verdicts
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax import (
@@ -232,5 +233,5 @@ LOG = """\
 )
 def test_the_last_word_of_the_log_on_a_recipient_counts(reply, state):
     host = FakeHost(files={"/var/log/exim4/mainlog": LOG})
-    host.run = lambda _argv: type("Done", (), {"rc": 1})()
+    host.run = lambda argv: Completed(tuple(argv), 1, "", "")
     assert exim_log.handed_on(host, "/var/log/exim4/mainlog", "Debian-exim", reply, 0).state == state

@@ -35,6 +35,9 @@ class System:
     def processes(self):
         return processes()
 
+    def ask(self, argv):
+        return self.run(argv)
+
     def run(self, argv, timeout=30.0):
         assert timeout > 0
         self.ran.append(list(argv))
