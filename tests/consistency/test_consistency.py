@@ -93,6 +93,21 @@ def test_only_the_transport_opens_sockets():
     assert [path.name for path in UTILS.rglob("*.py") if "socket" in set(imports(path))] == ["transport.py"]
 
 
+def opened(path):
+    """The functions of a file that open files."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        calls = [ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)]
+        if {"open", "os.open", "read_image"} & set(calls) or any(name.endswith(".read_bytes") for name in calls):
+            yield f"{path.name}: {function.name}"
+
+
+def test_no_file_of_a_spool_is_opened_but_by_the_one_reader():
+    files = (UTILS / "queue").glob("*.py")
+    # a new file, by a child with the rights of the spool; a file of root's own
+    assert sorted(name for path in files for name in opened(path)) == ["archive.py: _write", "saved.py: note"]
+
+
 def packages():
     """Each package of module_utils, and the packages and single files that it imports."""
     found = {}

@@ -19,11 +19,13 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import select
 import signal
 import stat
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
@@ -204,16 +206,24 @@ def read_up_to(handle: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def call(rights: Rights | None, work: Callable[[], bytes], *, seconds: float = SECONDS, limit: int = LIMIT) -> bytes:
+def call(
+    rights: Rights | None,
+    work: Callable[[], bytes],
+    *,
+    seconds: float = SECONDS,
+    limit: int = LIMIT,
+    memory: int | None = None,
+) -> bytes:
     """What ``work`` returns, done by a child process with ``rights``; it is killed after ``seconds``.
 
-    Raises what ``work`` raises of OSError and RefusedError, and RefusedError where it says more than ``limit`` octets
-    or has not ended in time. Without root's rights the child has those of this process.
+    It may take so many octets of ``memory`` more than this process has. Raises what ``work`` raises of OSError and
+    RefusedError, and RefusedError where it says more than ``limit`` octets, has not ended in time, or has no memory.
+    Without root's rights the child has those of this process.
     """
     out, into = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if not child:
-        _be_child(rights, work, into)
+        _be_child(rights, partial(_within, memory, work), into)
     os.close(into)
     try:
         said = _hear(out, time.monotonic() + seconds, limit + 1)
@@ -230,6 +240,20 @@ def call(rights: Rights | None, work: Callable[[], bytes], *, seconds: float = S
     if kind_of == FAILED:
         raise OSError(*json.loads(data))
     raise UnseenError("is more than can be read" if kind_of == DONE else "cannot be read: the reader ended")
+
+
+def _within(memory: int | None, work: Callable[[], bytes]) -> bytes:
+    """What ``work`` returns, with so many octets of memory more than there are now."""
+    if memory is None:
+        return work()
+    with open("/proc/self/statm", "rb") as file:
+        most = int(file.read().split()[0]) * resource.getpagesize() + memory
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
+    try:
+        return work()
+    except MemoryError:
+        raise RefusedError(f"needs more than {memory} octets of memory") from None
 
 
 def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> NoReturn:

@@ -420,7 +420,7 @@ class Routers:
         # Everybody reads arguments in /proc, so that what is asked is none. A mark of our own, in a line by itself,
         # says where each answer ends, for one may have several lines.
         stdin = "".join(f"{lines[text]}\n{MARK}\n" for text in asked)
-        done = self.host.run(["exim4", "-be"], stdin=stdin, timeout=60.0)
+        done = self.host.ask(["exim4", "-be"], stdin=stdin, timeout=60.0)
         answers = done.out.split(f"{PROMPT}{MARK}\n")
         for text, answer in zip(asked, answers[:-1]):
             said = answer.removeprefix(PROMPT)

@@ -45,7 +45,7 @@ def journal(host: Host, uids: Collection[str], since: float, words: str) -> list
     # with --grep the last lines come in reverse, whether that is asked for or not
     command = ["journalctl", "--quiet", "--output=json", FIELDS, "--reverse", f"--lines={LINES}"]
     matches = [f"--since=@{int(since)}", f"--grep={words}", *(f"_UID={uid}" for uid in sorted(uids))]
-    said = host.run([*command, *matches], timeout=SECONDS).out.splitlines()
+    said = host.ask([*command, *matches], timeout=SECONDS).out.splitlines()
     return list(_entries(reversed(said), uids))
 
 

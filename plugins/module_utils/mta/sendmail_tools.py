@@ -37,7 +37,7 @@ class Tools:
 
     def ask(self, lines: Iterable[str]) -> str:
         """What the test mode answers."""
-        return self._host.run(["sendmail", "-bt"], stdin="".join(line + "\n" for line in lines)).out
+        return self._host.ask(["sendmail", "-bt"], stdin="".join(line + "\n" for line in lines)).out
 
     def warm_routes(self, addresses: Iterable[str]) -> None:
         wanted = [text for text in dict.fromkeys(addresses) if text not in self._routes]
@@ -83,7 +83,7 @@ class Tools:
         if not re.fullmatch(r"[\w.+-]+", account):
             return False
         # An account that a user's file names: a recipient in a header, for arguments can be read by everybody.
-        said = self._host.run(["sendmail", "-bv", "-t"], stdin=f"To: {account}\n\n").out.splitlines()
+        said = self._host.ask(["sendmail", "-bv", "-t"], stdin=f"To: {account}\n\n").out.splitlines()
         return [line.partition("... ")[2] for line in said] == [f"deliverable: mailer local, user {account}"]
 
     def written(self, key: str) -> tuple[str, Entry] | None:

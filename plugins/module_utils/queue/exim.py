@@ -9,18 +9,24 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
+from ..shown import line
+from .spool import Entry, Queued, Spool, UnreadableError, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from .._system.host import Host
 
-FIELD = re.compile(rb"(\d{3,})([^0-9]) ")
+FIELD = re.compile(rb"(\d{3,9})([^0-9]) ")
+COUNT = re.compile(rb"\d{1,9}")
 # the name of a variable of the access control, and how many bytes its value has, which is on the lines that follow
-VARIABLE = re.compile(rb"--?(?:\([^)]*\))?acl[cm]? \S+ (\d+)\n")
+VARIABLE = re.compile(rb"--?(?:\([^)\n]*\))?acl[cm]? \S+ (\d{1,9})\n")
+LENGTHS = re.compile(r"(?P<size>\d{1,9}),-?\d{1,9}")  # of a text behind an address, and a number
 # where mail for an address ends, in what Exim says of its routing: there, or there if it can be delivered
 END = re.compile(r"([^\s*<>]+@\S+?)(?: (?:cannot be resolved|is undeliverable)\b.*| +\[duplicate, .*)?")
+PROMPT = "> "  # before each answer, and before the end
+# What is one line of input as it is: Exim takes away blanks at both ends, and goes on behind a backslash at the end.
+SAYABLE = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]{0,996}[^\x00-\x20\x7f\\])?")
 ROUTED = (0, 1, 2)  # how Exim ends that has said it: all can be delivered, some cannot now, some never
 # how Exim notes that an end has got it that has the name of an alias on the way there: with a number, or its transport
 NAMESAKE = re.compile(r"\\\d+\\(?P<numbered>.+)|(?P<delivered>.+@[^@/]+)/[^@/]+")
@@ -34,8 +40,10 @@ def parse(raw: bytes) -> tuple[str, list[str], list[str], bytes, bool]:
         wire, rest = _options(raw)
         lines = rest.split(b"\n")
         done, at = _tree(lines)
+        if not COUNT.fullmatch(lines[at]):
+            raise ValueError(lines[at])
         count = int(lines[at])
-        recipients = [address(text(line)) for line in lines[at + 1 : at + 1 + count]]
+        recipients = [address(text(written)) for written in lines[at + 1 : at + 1 + count]]
         header = _header(b"\n".join(lines[at + 2 + count :]))
     except (IndexError, ValueError) as error:
         raise UnreadableError("the file with the envelope is not as Exim writes it") from error
@@ -46,13 +54,13 @@ def parse(raw: bytes) -> tuple[str, list[str], list[str], bytes, bool]:
 
 def _options(raw: bytes) -> tuple[bool, bytes]:
     """Whether lines of the body end with CRLF, and what is behind the options, which follow the first four lines."""
-    rest, wire = raw.split(b"\n", 4)[4], False
-    while rest.startswith(b"-"):
-        variable = VARIABLE.match(rest)
-        end = variable.end() + int(variable.group(1)) if variable else rest.index(b"\n")
-        wire = wire or rest[:end] == b"-spool_file_wireformat"
-        rest = rest[end + 1 :]
-    return wire, rest
+    at, wire = len(raw) - len(raw.split(b"\n", 4)[4]), False
+    while raw.startswith(b"-", at):
+        variable = VARIABLE.match(raw, at)
+        end = variable.end() + int(variable.group(1)) if variable else raw.index(b"\n", at)
+        wire = wire or raw[at:end] == b"-spool_file_wireformat"
+        at = end + 1
+    return wire, raw[at:]
 
 
 def _tree(lines: Sequence[bytes]) -> tuple[list[str], int]:
@@ -68,75 +76,92 @@ def _tree(lines: Sequence[bytes]) -> tuple[list[str], int]:
     return found, at
 
 
-def address(line: str) -> str:
+def address(written: str) -> str:
     """The address alone: ``#`` and two bits say which texts, each with its length, stand behind it."""
-    line, _sharp, flags = line.rpartition("#") if re.search(r" .*#\d+$", line) else (line, "", "0")
+    plain, _sharp, flags = written.rpartition("#")
+    if " " not in plain or not re.fullmatch("[0-9]{1,2}", flags):
+        return written
     for bit in (1, 2):
         if int(flags) & bit:
-            found = re.search(r" ?(\d+),-?\d+$", line)
+            plain, _blank, lengths = plain.rpartition(" ")
+            found = LENGTHS.fullmatch(lengths)
             if not found:
-                raise ValueError(line)
-            line = line[: found.start()]
-            size = int(found.group(1))
-            line = line[: len(line) - size].rstrip(" ") if size else line.rstrip(" ")
-    return line
+                raise ValueError(lengths)
+            size = int(found["size"])
+            plain = plain[: len(plain) - size].rstrip(" ") if size else plain.rstrip(" ")
+    return plain
 
 
 def _header(raw: bytes) -> bytes:
     """The header; each field is written with its length and its kind."""
-    found = []
-    while raw.strip(b"\n"):
-        start = FIELD.match(raw)
+    found, at, end = [], 0, len(raw.rstrip(b"\n"))
+    while at < end:
+        start = FIELD.match(raw, at)
         if not start:
-            raise ValueError(raw[:20])
-        end = start.end() + int(start.group(1))
+            raise ValueError(raw[at : at + 20])
+        at = start.end() + int(start.group(1))
+        if at > len(raw):
+            raise ValueError("a field is longer than the file")
         if start.group(2) != DELETED:
-            found.append(raw[start.end() : end])
-        raw = raw[end:]
+            found.append(raw[start.end() : at])
     return b"".join(found)
 
 
-def read(host: Host, entry: Entry) -> Queued | None:
-    sender, recipients, done, header, wire = parse(read_bytes(entry.path))
+def read(entry: Entry) -> Queued | None:
+    sender, recipients, done, header, wire = parse(entry.data(entry.path))
     try:
-        body = read_bytes(_beside(entry, "-D")).partition(b"\n")[2]
+        body = entry.data(_beside(entry, "-D")).partition(b"\n")[2]
     except FileNotFoundError as error:
         raise UnreadableError("its body is missing") from error
-    if os.path.exists(_beside(entry, "-J")):
+    if os.path.lexists(_beside(entry, "-J")):
         # what was delivered by a process that did not end
-        done += text(read_bytes(_beside(entry, "-J"))).splitlines()
-    left = _left(host, recipients, done)
-    if not left:
-        return None
-    return Queued(SPOOL.mta, entry.id, sender, left, header + b"\n" + (body.replace(b"\r\n", b"\n") if wire else body))
+        done += text(entry.data(_beside(entry, "-J"))).split("\n")
+    content = header + b"\n" + (body.replace(b"\r\n", b"\n") if wire else body)
+    return Queued(SPOOL.mta, entry.id, sender, tuple(recipients), content, tuple(filter(None, done)))
 
 
-def _left(host: Host, recipients: Sequence[str], done: Sequence[str]) -> tuple[str, ...]:
+def left(host: Host, queued: Queued) -> tuple[str, ...]:
     """Those who have not got it. Of an alias some may have: then the others stand in its place. It counts as done
     itself when all of them have."""
-    got = {name.lower() for name in done}
+    got = {name.lower() for name in queued.done}
     namesakes = {found["numbered"] or found["delivered"] for found in map(NAMESAKE.fullmatch, got) if found}
-    expanded = bool(got - {recipient.lower() for recipient in recipients})
-    left: list[str] = []
+    expanded = bool(got - {recipient.lower() for recipient in queued.recipients})
+    missing = [recipient for recipient in queued.recipients if recipient.lower() not in got]
+    found = _ends(host, missing) if expanded and missing else [[recipient] for recipient in missing]
+    behind = (_missing(recipient, ends, got | namesakes) for recipient, ends in zip(missing, found))
+    return tuple(dict.fromkeys(name for names in behind for name in names))
+
+
+def _missing(recipient: str, ends: Sequence[str], got: Collection[str]) -> list[str]:
+    """Those of the ends of a recipient who have not got it; the recipient itself where that is nobody of them."""
+    some = [end for end in ends if end.lower() not in got]
+    part = len(some) < len(ends)
+    if not some or (part and recipient.lower() in map(str.lower, some)):
+        raise UnreadableError(f"somebody behind {line(recipient)} has not got it, and cannot be addressed alone")
+    return some if part else [recipient]
+
+
+def _ends(host: Host, recipients: Sequence[str]) -> list[list[str]]:
+    """Where mail for each of these ends, as Exim says; also where it cannot be delivered at present. A program or a
+    file is no such place. What begins with a space says more of the line before.
+
+    Exim gets them on its standard input: what is in a queue stands on no command line, where everybody can read it.
+    """
     for recipient in recipients:
-        if recipient.lower() not in got:
-            ends = _ends(host, recipient) if expanded else [recipient]
-            some = [end for end in ends if end.lower() not in got | namesakes]
-            part = len(some) < len(ends)
-            if not some or (part and recipient.lower() in map(str.lower, some)):
-                raise UnreadableError(f"somebody behind {recipient} has not got it, and cannot be addressed alone")
-            left += some if part else [recipient]
-    return tuple(dict.fromkeys(left))
+        if not SAYABLE.fullmatch(recipient):
+            raise UnreadableError(f"Exim cannot be asked where mail for {line(recipient, 200)} ends")
+    said = host.run(["exim4", "-bt"], stdin="".join(f"{recipient}\n" for recipient in recipients))
+    answers = re.split(f"^{PROMPT}", said.out, flags=re.MULTILINE)[1:-1]
+    if said.rc not in ROUTED or len(answers) != len(recipients):
+        raise UnreadableError(f"Exim does not say where mail for {line(recipients[0], 200)} ends")
+    return [_named(recipient, answer) for recipient, answer in zip(recipients, answers)]
 
 
-def _ends(host: Host, recipient: str) -> list[str]:
-    """Where mail for an address ends, as Exim says; also where it cannot be delivered at present. A program or a file
-    is no such place. What begins with a space says more of the line before."""
-    said = host.run(["exim4", "-bt", "--", recipient])
-    lines = [line for line in said.out.split("\n") if line and not line[0].isspace()]
+def _named(recipient: str, answer: str) -> list[str]:
+    lines = [said for said in answer.split("\n") if said and not said[0].isspace()]
     ends = [found.group(1) for found in map(END.fullmatch, lines) if found]
-    if said.rc not in ROUTED or len(ends) < len(lines):
-        raise UnreadableError(f"not all mail for {recipient} ends at an address, or Exim does not say so")
+    if len(ends) < len(lines):
+        raise UnreadableError(f"not all mail for {line(recipient)} ends at an address")
     return ends
 
 
@@ -145,7 +170,7 @@ def others(entry: Entry) -> list[str]:
     log = entry.key.rpartition("/input/")[0] + "/msglog"
     # a queue that is split has directories by the sixth letter
     logs = [f"{log}/{entry.id}", f"{log}/{entry.id[5]}/{entry.id}"]
-    return [path for path in beside + logs if os.path.exists(path)]
+    return [path for path in beside + logs if os.path.lexists(path)]
 
 
 def _beside(entry: Entry, ending: str) -> str:
@@ -161,4 +186,6 @@ SPOOL = Spool(
     flush=("exim4", "-qff"),
     units=("exim4",),
     programs=("/usr/sbin/exim4",),
+    logs=("msglog",),
+    left=left,
 )

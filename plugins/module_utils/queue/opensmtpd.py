@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text
-
-if TYPE_CHECKING:
-    from .._system.host import Host
+from .spool import Entry, Queued, Spool, UnreadableError, text
 
 MESSAGE = "message"
 NOBODY = "@"  # the null sender
@@ -21,7 +17,7 @@ FAILED = "failed"  # the kind of a bounce, other than that mail is late, or has 
 
 def fields(raw: bytes) -> dict[str, str]:
     """The fields of an envelope."""
-    found = dict(line.partition(": ")[::2] for line in text(raw).splitlines() if ": " in line)
+    found = dict(line.partition(": ")[::2] for line in text(raw).split("\n") if ": " in line)
     if not {"type", "sender", "rcpt", "dest"} <= set(found):
         raise UnreadableError("an envelope is not the text that smtpd writes (is the queue compressed or encrypted?)")
     return found
@@ -37,9 +33,9 @@ def recipient(envelope: dict[str, str]) -> str:
     return dest if re.fullmatch(re.escape(user) + r"(\+.*)?@.*", dest, re.IGNORECASE) else user
 
 
-def read(_host: Host, entry: Entry) -> Queued | None:
+def read(entry: Entry) -> Queued | None:
     names = [name for name in sorted(os.listdir(entry.path)) if re.fullmatch(f"{entry.id}[0-9a-f]{{8}}", name)]
-    envelopes = [fields(read_bytes(os.path.join(entry.path, name))) for name in names]
+    envelopes = [fields(entry.data(os.path.join(entry.path, name))) for name in names]
     # of these the sender is still to be told: they will fail once more, and then that is done
     left = [found for found in envelopes if found["type"] != "bounce" or found.get("bounce-type") == FAILED]
     if not left:
@@ -47,16 +43,16 @@ def read(_host: Host, entry: Entry) -> Queued | None:
     senders = {re.sub(f"^{NOBODY}$", "", found["sender"]) for found in left}
     if len(senders) > 1:
         raise UnreadableError("its envelopes have different senders")
-    content = read_bytes(os.path.join(entry.path, MESSAGE))
+    content = entry.data(os.path.join(entry.path, MESSAGE))
     recipients = tuple(dict.fromkeys(recipient(found) for found in left))
     return Queued(SPOOL.mta, entry.id, senders.pop(), recipients, content)
 
 
-def read_any(host: Host, entry: Entry) -> Queued | None:
+def read_any(entry: Entry) -> Queued | None:
     """A message of the queue; or what was submitted while smtpd did not run: the words of a command, and its input."""
     if os.path.isdir(entry.path):
-        return read(host, entry)
-    if os.path.getsize(entry.path):
+        return read(entry)
+    if os.lstat(entry.path).st_size:
         raise UnreadableError("it was submitted while smtpd did not run, and only smtpd knows what is to become of it")
     return None
 

@@ -10,18 +10,19 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, without_blind
+from .spool import Entry, Queued, Spool, UnreadableError, text, without_blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .._system.host import Host
-
 MAILDROP = "maildrop"  # what local programs have sent, as they wrote it
 FOLDERS = (MAILDROP, "incoming", "active", "deferred", "hold")
 BOUNCED = "bounce"
+LOGS = (BOUNCED, "defer", "trace")
 END, POINTER, MESSAGE, MESSAGE_END = "E", "p", "M", "X"
 SENDER, RECIPIENT, REDIRECT, LINE, PART = "S", "R", ">", "N", "L"
+POINTED = re.compile(rb" *\d{1,15}")  # where the next record is
+LENGTH = 5  # bytes of a length at the most, of seven bits each
 DEPTH = 4  # of directories in directories, for which Postfix has one by itself
 # a long id has the microseconds in these digits, before the last z; a short one begins with them, in hexadecimal
 DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
@@ -31,34 +32,36 @@ DOT_STRING = re.compile(rf"{ATOM}(\.{ATOM})*")
 
 
 def records(raw: bytes) -> Iterator[tuple[str, bytes]]:
-    """The records of a queue file, up to its end, in the order in which Postfix reads them."""
-    at, jumps, kind = 0, 0, ""
+    """The records of a queue file, up to its end, in the order in which Postfix reads them. They do not overlap: those
+    that are together longer than the file go round in a circle, or share their bytes."""
+    at, left, kind = 0, len(raw), ""
     while kind != END:
+        start = at
         kind, data, at = _record(raw, at)
+        left -= at - start
+        if left < 0:
+            raise UnreadableError("its records go round in a circle")
         if kind != POINTER:
             yield kind, data
             continue
-        if not data.strip().isdigit():
+        if not POINTED.fullmatch(data):
             raise UnreadableError("a pointer is no number")
-        at, jumps = int(data) or at, jumps + 1
-        if jumps > len(raw):
-            raise UnreadableError("its records go round in a circle")
+        at = int(data) or at
 
 
 def _record(raw: bytes, at: int) -> tuple[str, bytes, int]:
     """The kind and the data of a record, and where the next one is; of the length, each byte has seven bits."""
-    kind, size, shift = chr(*raw[at : at + 1] or b"\0"), 0, 0
-    try:
-        while shift == 0 or raw[at] > 0x7F:
-            at += 1
-            size |= (raw[at] & 0x7F) << shift
-            shift += 7
-    except IndexError:
-        size = len(raw) + 1
-    data = raw[at + 1 : at + 1 + size]
-    if len(data) < size:
-        raise UnreadableError("the file has no end")
-    return kind, data, at + 1 + size
+    head = raw[at : at + 1 + LENGTH]
+    size = 0
+    for place, byte in enumerate(head[1:]):
+        size |= (byte & 0x7F) << 7 * place
+        if byte <= 0x7F:
+            start = at + 2 + place
+            data = raw[start : start + size]
+            if len(data) == size:
+                return chr(head[0]), data, start + size
+            break
+    raise UnreadableError("the file has no end")
 
 
 def address(raw: bytes) -> str:
@@ -91,13 +94,13 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
     return sender, [redirect] if redirect and recipients else recipients, b"".join(content)
 
 
-def read(_host: Host, entry: Entry) -> Queued | None:
-    if not os.stat(entry.path).st_mode & stat.S_IXUSR:
+def read(entry: Entry) -> Queued | None:
+    if not os.lstat(entry.path).st_mode & stat.S_IXUSR:
         return None  # nobody was told yet that it was taken
-    sender, recipients, content = parse(read_bytes(entry.path))
+    sender, recipients, content = parse(entry.data(entry.path))
     for path in _logs(entry, BOUNCED):
         # of these the sender is still to be told: they will fail once more, and then that is done
-        recipients += map(address, re.findall(rb"^recipient=(.+)$", read_bytes(path), re.MULTILINE))
+        recipients += map(address, re.findall(rb"^recipient=(.+)$", entry.data(path), re.MULTILINE))
     if os.path.basename(os.path.dirname(entry.key)) == MAILDROP:
         content = without_blind(content)
     unique = tuple(dict.fromkeys(recipients))
@@ -105,7 +108,7 @@ def read(_host: Host, entry: Entry) -> Queued | None:
 
 
 def others(entry: Entry) -> list[str]:
-    return _logs(entry, BOUNCED, "defer", "trace")
+    return _logs(entry, *LOGS)
 
 
 def _logs(entry: Entry, *names: str) -> list[str]:
@@ -113,7 +116,7 @@ def _logs(entry: Entry, *names: str) -> list[str]:
     top = entry.key[: max(entry.key.rfind(f"/{folder}/") for folder in FOLDERS)]
     letters = directories(entry.id)
     places = ["/".join([top, name, *letters[:depth], entry.id]) for name in names for depth in range(DEPTH)]
-    return [path for path in places if os.path.exists(path)]
+    return [path for path in places if os.path.lexists(path)]
 
 
 def directories(name: str) -> str:
@@ -145,4 +148,5 @@ SPOOL = Spool(
     units=("postfix",),
     programs=("/usr/lib/postfix/", "/usr/sbin/postdrop"),
     drain=("sh", "-c", DRAIN),
+    logs=LOGS,
 )

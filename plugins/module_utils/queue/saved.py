@@ -20,18 +20,28 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Callable
 
 from .._system import files as disk
+from .._system.deadline import Deadline
 from .._system.image import Image
-from .spool import Queued, UnreadableError, read_bytes
+from .._system.reader import RefusedError, call
+from ..shown import line
+from .archive import packed, put_back
+from .spool import MOST, GoneError, Queued, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from .._system.host import Host
     from .spool import Entry, Spool
 
+TIME = 900.0  # seconds for the messages of one queue
+REMOVAL = 300.0  # seconds to remove them
+SAID = 1 << 20  # octets of what is said of that
+SHOWN = 100  # messages that are named one by one
 NOT_YET, GOT = "-", "+"
 END = b'"}\n'  # what comes after the signs in the first line of a file
 
@@ -45,79 +55,86 @@ class Saved:
         self._unread = os.path.join(self._archives, change)
 
     def save(self, spool: Spool) -> dict[str, str]:
-        """Move a queue, on which nothing works, here; what cannot be read is kept as it is, in an archive: path to
-        reason. Nothing is removed from the queue before all is saved."""
+        """Move a queue, on which nothing works, here; what cannot be read stays, and is kept in an archive, too, where
+        that can be done: path to reason. Nothing is removed from the queue before all is saved."""
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        moved, unread = [], {}
-        for entry in list(spool.entries()):
-            if self._complete(spool, entry):
+        deadline = Deadline(TIME)
+        entries, unread = _listed(spool)
+        moved = []
+        for number, entry in enumerate(entries):
+            if deadline.over:
+                late = f"there was no time within {deadline.seconds:g} s for {len(entries) - number} messages"
+                unread[" ".join(spool.folders)] = late
+                break
+            if self._complete(spool, entry) or self._save(spool, entry, unread):
                 moved.append(entry)
-                continue
-            with suppress(FileNotFoundError):
-                entry.take()
-            if not entry.taken:
-                continue  # its MTA was quicker
-            try:
-                queued = spool.read(self._host, entry)
-            except UnreadableError as error:
-                entry.give_back()
-                unread[self._archive(spool, entry)] = str(error)
-                continue
-            if queued:
-                self.write(queued)
-                moved.append(entry)
-            else:
-                entry.give_back()
-        for entry in moved:
-            _remove(spool, entry)
+        unread.update(_worked(moved, partial(_remove, spool), "is saved, but its files are still there"))
         return unread
 
-    def _archive(self, spool: Spool, entry: Entry) -> str:
-        """Keep the files of a message that only its own MTA can read, which may be removed with its package."""
-        os.makedirs(self._unread, mode=0o700, exist_ok=True)
+    def _save(self, spool: Spool, entry: Entry, unread: dict[str, str]) -> bool:
+        """Whether a message is saved; where it cannot be read that is noted."""
+        try:
+            queued = spool.fetch(self._host, entry)
+        except GoneError:
+            return False
+        except UnreadableError as error:
+            unread.update(self._keep(spool, entry, str(error)))
+            return False
+        if queued:
+            self.write(queued)
+            return True
+        unread.update(_worked([entry], _give_back, "is not in the queue any more"))
+        return False
+
+    def _keep(self, spool: Spool, entry: Entry, why: str) -> dict[str, str]:
+        """Give a message back to its queue, and keep its files, which may be removed with the package of its MTA."""
+        lost = _worked([entry], _give_back, why)
+        if lost:
+            return lost
         path = os.path.join(self._unread, _archive_name(spool, entry))
         if os.path.exists(path):
-            return path  # it is whole, which after a removal of the package the message may not be
-        partial = path + ".partial"
+            return {path: why}  # it is whole, which after a removal of the package the message may not be
         try:
-            self._tar("--create", partial, entry.key, *spool.others(entry))
-            with open(partial, "rb") as file:
-                os.fsync(file.fileno())
-            os.rename(partial, path)
-        except OSError:
-            with suppress(FileNotFoundError):
-                os.unlink(partial)
-            raise
-        disk.sync_folder(self._unread)
-        return path
-
-    def _tar(self, action: str, path: str, *more: str) -> None:
-        done = self._host.run(["tar", action, f"--file={path}", "--absolute-names", *more], timeout=300)
-        if done.rc:
-            raise OSError(errno.EIO, done.why, path)
+            content, without = packed(spool, entry)
+        except (OSError, RefusedError) as error:
+            return {line(entry.key): why if str(error) in why else f"{why}; {line(str(error))}"}
+        os.makedirs(self._unread, mode=0o700, exist_ok=True)
+        disk.write_image(path, Image(content, os.geteuid(), os.getegid(), 0o600))
+        return {path: f"{why}; it is without {without}" if without else why}
 
     def _complete(self, spool: Spool, entry: Entry) -> bool:
         """Whether a message is saved, whatever is left of it in the queue."""
         return entry.taken and os.path.exists(self._path(spool.mta, entry.id))
 
-    def give_back(self, spool: Spool) -> None:
-        """Undo what ``save`` has begun, and finish what it has saved."""
-        for entry in list(spool.entries()):
-            if self._complete(spool, entry):
-                _remove(spool, entry)
-            else:
-                entry.give_back()
+    def give_back(self, spool: Spool) -> dict[str, str]:
+        """Undo what ``save`` has begun, and finish what it has saved; what that cannot be done for, with the reason."""
+        entries, wrong = _listed(spool)
+        taken = [entry for entry in entries if entry.taken]
+        complete = [self._complete(spool, entry) for entry in taken]
+        saved = [entry for entry, is_saved in zip(taken, complete) if is_saved]
+        wrong.update(_worked(saved, partial(_remove, spool), "is saved, but its files are still there"))
+        begun = [entry for entry, is_saved in zip(taken, complete) if not is_saved]
+        wrong.update(_worked(begun, _give_back, "is not in the queue any more"))
+        return wrong
 
-    def give_back_unread(self, spool: Spool) -> None:
-        """Bring back to its MTA what this change has kept of its mail, and it has not any more."""
-        for path in glob.glob(os.path.join(self._unread, f"{spool.mta}.*.tar")):
-            with suppress(OSError):
-                self._tar("--extract", path, "--same-owner", "--skip-old-files")
+    def give_back_unread(self, spool: Spool) -> dict[str, str]:
+        """Bring back to its MTA what this change has kept of its mail, and it has not any more; what does not come
+        back, by archive."""
+        kept = {}
+        for path in glob.glob(os.path.join(glob.escape(self._unread), f"{spool.mta}.*.tar")):
+            try:
+                wrong = put_back(spool, path)
+            except OSError as error:
+                wrong = [error.strerror or str(error)]
+            if wrong:
+                kept[path] = "; ".join(wrong[:3])
+            else:
                 os.unlink(path)
+        return kept
 
     def retire(self, spool: Spool) -> None:
         """Forget the archives of what is in the queue still of an MTA that is to serve again."""
-        there = {_archive_name(spool, entry) for entry in spool.entries()}
+        there = {_archive_name(spool, entry) for entry in _listed(spool)[0]}
         for path in self.archives():
             if os.path.basename(path) in there:
                 os.unlink(path)
@@ -168,10 +185,59 @@ def dump(queued: Queued) -> bytes:
 
 
 def load(path: str) -> Queued:
-    head, _newline, content = read_bytes(path).partition(b"\n")
+    image = disk.read_image(path)
+    if not image:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    head, _newline, content = image.content.partition(b"\n")
     found = json.loads(head)
     left = tuple(to for to, sign in zip(found["recipients"], found["got"]) if sign == NOT_YET)
     return Queued(found["mta"], found["id"], found["sender"], left, content)
+
+
+def _listed(spool: Spool) -> tuple[list[Entry], dict[str, str]]:
+    """The messages of a queue, and where there are more, with the reason why these stay there."""
+    entries: list[Entry] = []
+    try:
+        entries.extend(spool.entries())
+    except (OSError, RefusedError) as error:
+        return entries, {" ".join(spool.folders): f"the queue cannot be listed: {line(str(error))}"}
+    rest = {" ".join(spool.folders): f"there may be more than {MOST} messages"} if len(entries) >= MOST else {}
+    return entries, rest
+
+
+def _worked(entries: Iterable[Entry], work: Callable[[Entry], None], otherwise: str) -> dict[str, str]:
+    """Do something with messages, with the rights of their places; for which it failed, and what that means."""
+    wrong: dict[str, str] = {}
+    for rights, group in groupby(entries, key=lambda entry: entry.rights):
+        some = list(group)
+        try:
+            said = call(rights, partial(_each, some, work), seconds=REMOVAL, limit=SAID)
+            wrong.update({key: f"{otherwise}: {why}" for key, why in json.loads(said).items()})
+        except (OSError, RefusedError) as error:
+            wrong[line(os.path.dirname(some[0].key))] = f"{otherwise}: {line(str(error))}"
+    return wrong
+
+
+def _each(entries: Iterable[Entry], work: Callable[[Entry], None]) -> bytes:
+    """By a child with the rights of the place: what failed."""
+    wrong: dict[str, str] = {}
+    for entry in entries:
+        why = _tried(entry, work)
+        if why and len(wrong) < SHOWN:
+            wrong[line(entry.key)] = why
+    return json.dumps(wrong).encode()
+
+
+def _tried(entry: Entry, work: Callable[[Entry], None]) -> str:
+    try:
+        work(entry)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _give_back(entry: Entry) -> None:
+    entry.give_back()
 
 
 def _remove(spool: Spool, entry: Entry) -> None:
@@ -179,7 +245,8 @@ def _remove(spool: Spool, entry: Entry) -> None:
     for path in spool.others(entry):
         with suppress(FileNotFoundError):
             os.unlink(path)
-    if os.path.isdir(entry.aside):
-        shutil.rmtree(entry.aside)
-    else:
-        os.unlink(entry.aside)
+    with suppress(FileNotFoundError):
+        if os.path.isdir(entry.aside) and not os.path.islink(entry.aside):
+            shutil.rmtree(entry.aside)
+        else:
+            os.unlink(entry.aside)

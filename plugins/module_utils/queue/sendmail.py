@@ -5,15 +5,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from typing import TYPE_CHECKING
 
-from .spool import Entry, Queued, Spool, UnreadableError, read_bytes, text, without_blind
-
-if TYPE_CHECKING:
-    from .._system.host import Host
+from .spool import Entry, Queued, Spool, UnreadableError, text, without_blind
 
 # A field between whose question marks stand letters goes out by a mailer that has one of them as a flag; of these the
 # mailers for SMTP have all.
@@ -44,12 +39,12 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
 
 def bare(address: str) -> str:
     """An address without angle brackets."""
-    found = re.fullmatch(r".*<(.*)>\s*", address)
-    return found.group(1) if found else address.strip()
+    plain = address.strip()
+    return plain[:-1].rpartition("<")[2] if plain.endswith(">") and "<" in plain else plain
 
 
-def read(_host: Host, entry: Entry) -> Queued | None:
-    sender, recipients, header = parse(read_bytes(entry.path))
+def read(entry: Entry) -> Queued | None:
+    sender, recipients, header = parse(entry.data(entry.path))
     programs = [recipient for recipient in recipients if recipient[:1] in ("|", "/", '"')]
     if any(re.match(r'"?[|/]', recipient) for recipient in programs):
         raise UnreadableError(f"it goes to {programs[0]}, to which no mail can be addressed")
@@ -58,17 +53,14 @@ def read(_host: Host, entry: Entry) -> Queued | None:
         return None
     if not bodies:
         raise UnreadableError("its body is missing")
-    return Queued(SPOOL.mta, entry.id, sender, tuple(dict.fromkeys(recipients)), header + b"\n" + read_bytes(bodies[0]))
+    return Queued(SPOOL.mta, entry.id, sender, tuple(dict.fromkeys(recipients)), header + b"\n" + entry.data(bodies[0]))
 
 
 def others(entry: Entry) -> list[str]:
     """The body and the log of a message, which lie beside its envelope, or in a directory beside that one."""
     folder = os.path.dirname(entry.key)
-    return [
-        path
-        for kind in ("df", "xf")
-        for path in glob.glob(f"{folder}/{kind}{entry.id}") + glob.glob(f"{folder}/../{kind}/{kind}{entry.id}")
-    ]
+    places = [f"{where}/{kind}{entry.id}" for kind in ("df", "xf") for where in (folder, f"{folder}/../{kind}")]
+    return [os.path.normpath(path) for path in places if os.path.lexists(path)]
 
 
 SPOOL = Spool(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from .._system.image import Image
 from .._system.processes import with_children
+from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
@@ -134,14 +135,14 @@ class Switch:
         unread = {}
         with suppress(OSError):  # it is tried once more when the old MTA is back
             unread = self._saved.save(self._new)
-        self._saved.give_back(self._old)
+        unread.update(self._saved.give_back(self._old))
         self._packages.restore(self._plan)
-        self._saved.give_back_unread(self._old)
+        unread.update(self._saved.give_back_unread(self._old))
         self._stop(self._new)
         try:
             unread.update(self._saved.save(self._new))
         except OSError as error:
-            self._saved.give_back(self._new)
+            unread.update(self._saved.give_back(self._new))
             unread[self._new.folders[0]] = f"{error.filename or 'the disk'}: {error.strerror or error}"
         self._host.run(["systemctl", "unmask", "--runtime", *self._units])
         self._allow_start()
@@ -183,13 +184,20 @@ class Switch:
     def _flush(self, spool: Spool) -> None:
         """Let the old MTA, which still serves, deliver what it can within a short time."""
         start = seen = time.monotonic()
-        left = {entry.key for entry in spool.entries()}
+        left = self._keys(spool)
         if left:
             self._host.run(spool.flush, timeout=FLUSH)
         while left and (now := time.monotonic()) < min(start + FLUSH, seen + STILL):
             time.sleep(INTERVAL)
-            found = {entry.key for entry in spool.entries()}
+            found = self._keys(spool)
             seen, left = (seen, left) if found == left else (now, found)
+
+    def _keys(self, spool: Spool) -> set[str]:
+        """The messages of a queue; none where it cannot be listed, which ``save`` will say."""
+        try:
+            return {entry.key for entry in spool.entries()}
+        except (OSError, RefusedError):
+            return set()
 
     def _stop(self, spool: Spool) -> None:
         """Stop the services and everything else that works on the queue; no delivery that has begun is cut off and made
