@@ -32,8 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     meant = parser.parse_args(argv)
     time.sleep(meant.after)
     store = Store(meant.folder)
+    try:
+        return _undo(store, meant)
+    except UserError as error:
+        _say(str(error))
+        return 1
+
+
+def _undo(store: Store, meant: argparse.Namespace) -> int:
     with store.lock(wait=True):
-        journal = store.pending()
+        look = store.look()
+        for text in store.put_aside(look.bad):
+            _say(text)
+        journal = look.journal
         if not journal:
             Timer(Host(), store).disarm()
         if not journal or meant.transaction not in ("", journal.transaction):

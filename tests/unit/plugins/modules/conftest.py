@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -65,6 +64,16 @@ from importlib import import_module
 import_module("ansible_collections.mailops.postmaster.plugins.modules." + sys.argv[3]).main()
 """
 
+# The largest size of a process counts that of its starter, too: so a small one has to start it (getrusage(2)).
+MEASURE = """
+import json, os, subprocess, sys
+child = subprocess.Popen(sys.argv[2:])
+_pid, status, usage = os.wait4(child.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([os.waitstatus_to_exitcode(status), usage.ru_maxrss / 1024], file)
+os._exit(0)
+"""
+
 
 @pytest.fixture
 def spawn_module(tmp_path):
@@ -82,14 +91,14 @@ def spawn_module(tmp_path):
         roots[0] += "/.build"
         begun = time.monotonic()
         with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
-            command = [sys.executable, "-c", before + PROCESS, *roots, name, str(tmp_path / "arguments")]
-            child = subprocess.Popen(command, stdout=out, stderr=err)
-            _pid, status, usage = os.wait4(child.pid, 0)
+            module = [sys.executable, "-c", before + PROCESS, *roots, name, str(tmp_path / "arguments")]
+            measure = [sys.executable, "-S", "-c", MEASURE, str(tmp_path / "usage"), *module]
+            subprocess.run(measure, stdout=out, stderr=err, check=True)
         seconds = time.monotonic() - begun
-        child.returncode = os.waitstatus_to_exitcode(status)
+        status, megabytes = json.loads((tmp_path / "usage").read_text())
         result = json.loads((tmp_path / "out").read_text())
-        assert result.setdefault("failed", False) == bool(child.returncode)
+        assert result.setdefault("failed", False) == bool(status)
         assert "Traceback" not in (tmp_path / "err").read_text()
-        return Run(result, seconds, usage.ru_maxrss / 1024)
+        return Run(result, seconds, megabytes)
 
     return call

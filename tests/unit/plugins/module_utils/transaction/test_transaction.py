@@ -14,6 +14,7 @@ import time
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
@@ -300,8 +301,7 @@ def test_only_the_last_journals_are_kept(transact, tmp_path, monkeypatch, second
 
 
 def test_two_transactions_at_once_are_refused(transact, tmp_path):
-    (tmp_path / "state").mkdir()
-    with files.lock(str(tmp_path / "state" / "lock")), pytest.raises(UserError, match="another transaction"):
+    with lock(str(tmp_path / "state")), pytest.raises(UserError, match="another transaction"):
         transact()
 
 
