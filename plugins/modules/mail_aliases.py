@@ -60,6 +60,15 @@ options:
       - Without this option, C(newaliases) where there is a compiled table.
     type: list
     elements: str
+  state_dir:
+    description:
+      - The directory of the lock. Only one change of the mail configuration of a host runs at a time, so this module
+        and M(mailops.postmaster.config_transaction) take the same lock.
+      - The directory is made where there is none, with mode 0700. It must belong to the account that runs the module,
+        and others must not be able to write it.
+      - Without this option, C(/var/lib/mailops-postmaster) for root, and C(~/.local/state/mailops-postmaster) for
+        another account. That account can only edit tables in directories of its own, or of root.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -109,18 +118,18 @@ rebuilt:
 """
 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS, apply
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ALONE, apply_alone
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
 def mail_aliases(params, check_mode):
-    return apply(Host(), params, check_mode)
+    return apply_alone(Host(), params, check_mode)
 
 
 def main():
     run(
         mail_aliases,
-        argument_spec=ARGUMENTS,
+        argument_spec=ALONE,
         supports_check_mode=True,
     )
 

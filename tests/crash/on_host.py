@@ -24,8 +24,8 @@ import traceback
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.files import read_image
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import host as transactions
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import service
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import transaction as transactions
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import STAGE, Store
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.timer import UNIT

@@ -5,34 +5,68 @@
 
 Beside a file in a transaction are, for as long as it lasts, a copy of what was there before, and the new one until it
 is put in place: all that needs room on the disk is done before anything is changed, and the way back is a rename.
+Every mode is said: nothing depends on the umask of whoever runs this. ``obstacles.py`` says beforehand what cannot be
+replaced, and where others could lead the path elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import grp
 import os
 import pwd
-import shutil
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
 from .image import Change, Image
+from .reader import kind
+from .trust import way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+FOLDER_MODE = 0o755  # of a directory that a file needs
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # waits for nobody, where it is a FIFO
+
 
 def read_image(path: str) -> Image | None:
-    """The file as it is, links followed; None where there is none."""
+    """The file as it is, links followed; None where there is none. Raises OSError where it is no regular file."""
+    with _there(path) as handle:
+        return None if handle is None else _image(handle)
+
+
+@contextlib.contextmanager
+def _there(path: str) -> Iterator[int | None]:
+    """A descriptor of the regular file at the end of a path; see ``trust.py`` for what is followed."""
+    target, doubt, loose = way(path)
     try:
-        with open(path, "rb") as file:
-            found = os.fstat(file.fileno())
-            return Image(file.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        handle = os.open(target, OPEN | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return None
+        yield None
+        return
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ELOOP):
+            raise OSError(errno.EINVAL, "is a socket, a device or a link, not a regular file", path) from error
+        raise
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}, not a regular file", path)
+        if doubt:
+            raise OSError(errno.EPERM, f"is not safe to read: {doubt}", path)
+        if loose and found.st_nlink != 1:
+            raise OSError(errno.EINVAL, f"has {found.st_nlink} names, and its directory belongs to another", path)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _image(handle: int) -> Image:
+    found = os.fstat(handle)
+    with open(handle, "rb", closefd=False) as file:
+        return Image(file.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
 def write_image(path: str, image: Image) -> None:
@@ -46,7 +80,7 @@ def prepare(changes: Iterable[Change]) -> None:
     """Write what is wanted beside what is there. That is kept beside, too, until ``restore`` or ``forget``."""
     wanted = _wanted(changes)
     for target in wanted:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        make_folder(os.path.dirname(target))
         keep(target)
     for target, image in wanted.items():
         _prepare(target, image)
@@ -65,22 +99,34 @@ def _wanted(changes: Iterable[Change]) -> dict[str, Image]:
 def keep(path: str) -> None:
     """Keep a copy of a file beside it, where there is one."""
     target = os.path.realpath(path)
-    image = read_image(target)
-    if image:
+    with _there(target) as handle:
+        if handle is None:
+            return
+        image, found = _image(handle), os.fstat(handle)
         with _new(_next(target)) as file:
             file.write(image.content)
             file.flush()  # before the time of the file is set to what it was
             os.fchown(file.fileno(), image.uid, image.gid)
-            shutil.copystat(target, _next(target))
-        os.rename(_next(target), _before(target))
-        sync_folder(os.path.dirname(target))
+            _copy_attributes(handle, file.fileno())
+            os.fchmod(file.fileno(), image.mode)
+            os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.rename(_next(target), _before(target))
+    sync_folder(os.path.dirname(target))
+
+
+def _copy_attributes(source: int, target: int) -> None:
+    """Copy the extended attributes, as far as the file system takes them."""
+    with contextlib.suppress(OSError):
+        for name in os.listxattr(source):
+            with contextlib.suppress(OSError):
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def restore(path: str, image: Image | None) -> None:
     """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already."""
     target = os.path.realpath(path)
-    if image and read_image(target) != image:
-        if read_image(_before(target)) == image:
+    if image and _seen(target) != image:
+        if _seen(_before(target)) == image:
             os.replace(_before(target), target)
         else:
             write_image(target, image)
@@ -91,12 +137,36 @@ def restore(path: str, image: Image | None) -> None:
     forget(target)
 
 
+def _seen(path: str) -> Image | None:
+    """The file as it is; None also where something else is there, which is then replaced."""
+    try:
+        return read_image(path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return None
+        raise
+
+
 def forget(path: str) -> None:
     """Remove what is kept beside a file."""
     target = os.path.realpath(path)
     for beside in (_before(target), _next(target)):
         if os.path.lexists(beside):
             os.unlink(beside)
+
+
+def make_folder(path: str, mode: int = FOLDER_MODE) -> None:
+    """Make a directory with this mode, and those above it that are missing; one that is there stays as it is."""
+    if os.path.isdir(path):
+        return
+    make_folder(os.path.dirname(path))
+    before = os.umask(0)  # so that it has its mode from its first moment on
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, mode)
+    finally:
+        os.umask(before)
+    sync_folder(os.path.dirname(path))
 
 
 def sync_folder(folder: str) -> None:
@@ -118,19 +188,6 @@ def change(file: Mapping[str, Any]) -> Change:
     return Change(file["path"], read_image(file["path"]), wanted, file.get("secret", False))
 
 
-@contextlib.contextmanager
-def lock(path: str, wait: bool = False) -> Iterator[None]:
-    """A lock on a file, or on a directory; held until the end. Who does not ``wait`` for it is refused."""
-    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise UserError(f"another transaction is under way on this host (it holds {path}); try again") from None
-    finally:
-        os.close(handle)
-
-
 def _before(target: str) -> str:
     return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.before")
 
@@ -141,9 +198,11 @@ def _next(target: str) -> str:
 
 @contextlib.contextmanager
 def _new(path: str) -> Iterator[BinaryIO]:
-    """A file that is written from its beginning, and on disk at the end; gone where that fails."""
+    """A new file, with nothing of what an interrupted change has left there; on disk at the end, gone if that fails."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -160,9 +219,9 @@ def _prepare(target: str, image: Image) -> None:
     It has its owner and mode before it has a content: what was for all to read may be a secret now.
     """
     with _new(_next(target)) as file:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copystat(target, _next(target))
-            os.utime(_next(target))
+        with contextlib.suppress(OSError), _there(target) as handle:  # what is no file has none
+            if handle is not None:
+                _copy_attributes(handle, file.fileno())
         os.fchown(file.fileno(), image.uid, image.gid)
         os.fchmod(file.fileno(), image.mode)
         file.write(image.content)

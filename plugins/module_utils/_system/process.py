@@ -28,6 +28,7 @@ OUTPUT = 32 * 1024 * 1024  # octets that are kept of each of the two outputs
 GRACE = 2.0  # seconds for a program to end by itself when its time is up
 CHUNK = 65536
 PIPE = 1024 * 1024  # octets that a pipe holds at the most
+UMASK = 0o022  # of a program, whatever that of the connection is
 TIMED_OUT, CANNOT_RUN, MISSING = 124, 126, 127
 
 
@@ -116,6 +117,7 @@ def run(argv: Sequence[str], stdin: bytes, seconds: float, env: Mapping[str, str
             stderr=subprocess.PIPE,
             env=dict(env),
             start_new_session=True,
+            umask=UMASK,
         )
     except FileNotFoundError:
         return Completed(words, MISSING, "", f"{words[0]}: not found")

@@ -9,8 +9,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._system.files import lock, read_image, restore, write_image
+from .._system.files import read_image, restore, write_image
 from .._system.image import Image
+from .._system.lock import lock, state_folder
+from .._system.obstacles import Wanted, obstacles
 from ..errors import UserError
 from .compile import Compiler
 from .edit import edit, hunks
@@ -33,17 +35,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "compiled": {"type": "list", "elements": "path"},
     "rebuild": {"type": "list", "elements": "str"},
 }
+ALONE: dict[str, dict[str, Any]] = {**ARGUMENTS, "state_dir": {"type": "path"}}
+
+
+def apply_alone(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of the module mail_aliases; it holds the lock of the host, as a transaction does."""
+    if check_mode:
+        return apply(host, params, check_mode)
+    with lock(params["state_dir"] or state_folder()):
+        return apply(host, params, check_mode)
 
 
 def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """The result of the module; ``params`` are its options. Nobody else edits the table meanwhile."""
-    if check_mode:
-        return _apply(host, params, check_mode)
-    with lock(os.path.dirname(os.path.realpath(params["path"]))):
-        return _apply(host, params, check_mode)
-
-
-def _apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock."""
     path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)
@@ -61,6 +65,8 @@ def _apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str,
     changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"])
     rebuild = (changed or image is not None) and compiler.due(changed)
+    if changed:
+        _refuse_obstacles(path, image)
     if changed and not check_mode:
         _write(path, image, found.after())
     if rebuild and not check_mode:
@@ -110,6 +116,13 @@ def _diff(path: str, found: Edit) -> list[dict[str, str]]:
         header = path if hunk.line == 1 else f"{path} from line {hunk.line} on"
         rows.append({"before_header": header, "after_header": header, "before": hunk.before, "after": hunk.after})
     return [*rows, {"prepared": f"{path} has {more} more changes\n"}] if more else rows
+
+
+def _refuse_obstacles(path: str, image: Image | None) -> None:
+    """Raise UserError where the table cannot be replaced. The new one is taken to be as long as the old one."""
+    found = obstacles([Wanted(path, 2 * len(image.content) if image else 0)])
+    if found:
+        raise UserError(f"{'; '.join(found)}. Nothing was changed")
 
 
 def _write(path: str, image: Image | None, content: bytes) -> None:

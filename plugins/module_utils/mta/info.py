@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from .._system.lock import FOLDER
 from ..aliases.sources import Source
-from ..transaction.journal import Journal
-from ..transaction.store import FOLDER, Store
+from ..errors import UserError
+from ..transaction.store import Store
 from .adapter import AliasFile, Served
 from .registry import adapter, look
 
@@ -31,7 +32,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
     own = adapter(host, found) if found else None
     served = own.served() if own else Served("")
     aliases = own.aliases() if own else AliasFile(DEFAULT_ALIASES)
-    change = _change(host)
+    change = _change()
     return {
         "mta": found,
         "replaced": change.get("old", ""),
@@ -74,11 +75,11 @@ def _system(host: Host) -> dict[str, str]:
     return {"id": found.get("ID", ""), "release": found.get("VERSION_ID", ""), "name": found.get("PRETTY_NAME", "")}
 
 
-def _change(host: Host) -> dict[str, Any]:
+def _change() -> dict[str, Any]:
     """The change of the MTA that is not confirmed, as its journal has it; empty where there is none."""
-    for path in Store(FOLDER).paths:
-        with suppress(OSError):
-            return Journal.load(host.read(path).encode()).switch
+    with suppress(OSError, UserError):
+        journal = Store(FOLDER).pending()
+        return journal.switch if journal else {}
     return {}
 
 

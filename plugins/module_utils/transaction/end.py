@@ -90,18 +90,25 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
     wanted = {"confirm": CONFIRMED, "rollback": ROLLED_BACK}[params["state"]]
     store, named = Store(params["state_dir"]), params["transaction"]
     with store.lock():
-        journal = store.pending()
+        look = store.look()
+        warnings = look.warnings if check_mode else store.put_aside(look.bad)
+        journal = look.journal
+        if look.bad and not journal and not check_mode:
+            Timer(host, store).disarm()
         if not journal or named not in ("", journal.transaction):
             found = store.state(named)
             if named and found != wanted:
-                raise UserError(f"transaction {named} cannot be {wanted.replace('_', ' ')} any more: it {WAS[found]}")
-            return _result(named, found or UNCHANGED)
+                raise UserError(
+                    f"transaction {named} cannot be {wanted.replace('_', ' ')} any more: it {WAS[found]}",
+                    warnings=warnings,
+                )
+            return {**_result(named, found or UNCHANGED), **({"warnings": warnings} if warnings else {})}
         if wanted == CONFIRMED and store.undoing:
             raise UserError(f"transaction {journal.transaction} cannot be confirmed any more: it is being rolled back")
         if check_mode:
-            return _result(journal.transaction, PENDING, changed=True)
+            return {**_result(journal.transaction, PENDING, changed=True), "warnings": warnings}
         ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
-    mail = {"kept": ended.kept, "warnings": ended.warnings}
+    mail = {"kept": ended.kept, "warnings": [*warnings, *ended.warnings]}
     if ended.still:
         raise UserError(f"the old configuration is back, and does not answer: {ended.still}", **mail)
     return {**_result(journal.transaction, wanted, changed=wanted == ROLLED_BACK), **mail}

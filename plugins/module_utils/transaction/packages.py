@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from .._system.files import sync_folder
+from .._system.files import make_folder, sync_folder
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Packages:
 
     def fetch(self, plan: Plan) -> None:
         """Fetch what is to come, and what is there now; nothing is changed."""
-        os.makedirs(os.path.join(self._folder, "partial"), mode=0o755, exist_ok=True)
+        make_folder(os.path.join(self._folder, "partial"))
         for path in glob.glob(os.path.join(CACHE, "*.deb")):
             if os.path.basename(path).partition("_")[0] in {*plan.added, *plan.before}:
                 shutil.copy2(path, self._folder)

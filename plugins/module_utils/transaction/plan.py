@@ -18,6 +18,9 @@ OCTAL = re.compile(r"[0-7]{1,4}$")
 SECRET_MODE = 0o640  # the most that the mode of a secret file allows
 
 
+READABLE = 0o666  # what holds for a product of the mode of its source
+
+
 def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
     """``none`` where nothing changed; ``restart`` where lines that match a pattern differ, or where the service has no
     other way; else ``reload``. ``service`` is the option of config_transaction."""
@@ -44,12 +47,13 @@ def mistakes(files: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def compiled(image: Image, source: Image, file: Mapping[str, Any]) -> Image:
-    """What was compiled from an entry of ``files``, as it has to be in place. Who may not read a secret source may not
-    read what is made of it."""
-    mode = int(file.get("product_mode") or f"{image.mode:o}", 8)
-    if not file.get("secret"):
-        return replace(image, mode=mode)
-    return replace(image, uid=source.uid, gid=source.gid, mode=mode & source.mode)
+    """What was compiled from an entry of ``files``, as it has to be in place: whoever may read the source may read it,
+    and nobody else, unless ``product_mode`` says more and the source is not secret. What mode the command gave it
+    depends on the umask."""
+    mode = int(file.get("product_mode") or f"{source.mode & READABLE:o}", 8)
+    if file.get("secret"):
+        mode &= source.mode
+    return replace(image, uid=source.uid, gid=source.gid, mode=mode)
 
 
 def _lines(image: Image | None, pattern: str) -> list[str]:

@@ -5,26 +5,52 @@
 and ``undoing.json`` the one of a transaction of which the rollback has begun: that cannot be confirmed any more.
 
 A transaction ends by a rename, which needs no room: to ``transactions/ID.confirmed.json`` or
-``transactions/ID.rolled_back.json``. What a rollback replaced is in ``transactions/ID.undone.json``.
+``transactions/ID.rolled_back.json``. What a rollback replaced is in ``transactions/ID.undone.json``. An id begins with
+a number that is higher than that of all others there, whatever the clock says: the last transactions have the highest.
+
+What cannot be read is put aside by a rename, and kept: as ``pending.bad-1.json``, or as ``transactions/ID.STATE.bad``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
+import time
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._system import files as disk
 from .._system.image import Image
-from .journal import Journal
+from .._system.lock import check_private, lock
+from .._system.reader import RefusedError, open_plain, read_up_to
+from ..errors import UserError
+from ..queue.registry import SPOOLS
+from .journal import VERSION, BadJournalError, Journal, NewerJournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-FOLDER = "/var/lib/mailops-postmaster"  # where it is, unless config_transaction is told otherwise
 KEPT = 5  # transactions
+LIMIT = 1 << 30  # octets of a journal: it has the old files in it, of which a table may be large
+DIGITS = 15  # of the number of a transaction
+BAD = "bad"  # in the names of what was put aside
 STAGE = "stage-"  # what the names of the directories in which changes are checked begin with
+
+
+@dataclass(frozen=True)
+class Found:
+    """The transaction that has not ended, if there is one; and the journals that cannot be read, with the reason."""
+
+    journal: Journal | None = None
+    bad: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a run will do with the bad ones."""
+        return [f"the journal {path} {why}; a run puts it aside" for path, why in self.bad.items()]
 
 
 class Store:
@@ -37,14 +63,49 @@ class Store:
 
     def lock(self, wait: bool = False) -> contextlib.AbstractContextManager[None]:
         """The lock of the host; the directory is made where there is none."""
-        for folder in (self.folder, self._ended):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        return disk.lock(os.path.join(self.folder, "lock"), wait)
+        return lock(self.folder, wait)
+
+    def look(self) -> Found:
+        """What has not ended; raises UserError where that is of a later version, or the directory is not safe."""
+        check_private(self.folder)
+        bad: dict[str, str] = {}
+        for path in self.paths:
+            if os.path.lexists(path):
+                try:
+                    return Found(_load(path), bad)
+                except BadJournalError as error:
+                    bad[path] = str(error)
+                except NewerJournalError as error:
+                    raise UserError(
+                        f"{path} is the journal of a change that a later version of mailops.postmaster has begun"
+                        f" (journal {error}, this version knows {'.'.join(map(str, VERSION))}). Nothing was changed."
+                        " Use that version, or wait until the host rolls that change back"
+                    ) from error
+        return Found(None, bad)
 
     def pending(self) -> Journal | None:
         """The transaction that has not ended, if there is one."""
-        found = disk.read_image(self._undoing) or disk.read_image(self._pending)
-        return Journal.load(found.content) if found else None
+        return self.look().journal
+
+    def put_aside(self, bad: Mapping[str, str]) -> list[str]:
+        """Rename journals that cannot be read, so that they are in nobody's way; what to tell the user."""
+        warnings = []
+        for path, why in bad.items():
+            stem, ending = os.path.splitext(path)
+            names = (f"{stem}.{BAD}-{number}{ending}" for number in itertools.count(1))
+            aside = next(name for name in names if not os.path.lexists(name))
+            os.rename(path, aside)
+            disk.sync_folder(self.folder)
+            warnings.append(
+                f"the journal {path} {why}: it was put aside as {aside}. What that change has done stays, and cannot be"
+                " rolled back; the files of before may still be beside the new ones, as .NAME.before"
+            )
+        return warnings
+
+    def new_id(self) -> str:
+        """The name of a new transaction. It sorts behind all others that are known here, whatever the clock says."""
+        numbers = [_number(name) for name, _state in self._states()]
+        return f"{max(numbers) + 1 if numbers else max(1, int(time.time()))}-{uuid.uuid4().hex[:8]}"
 
     @property
     def paths(self) -> tuple[str, str]:
@@ -72,38 +133,94 @@ class Store:
 
     def note_undone(self, journal: Journal) -> None:
         """Keep what a rollback is about to replace. Where there is no room for that it goes on all the same."""
-        replaced = {path: disk.read_image(path) for path, image in journal.images.items()}
         path = self._path(journal.transaction, "undone")
-        if not os.path.exists(path):
+        if not os.path.lexists(path):
             with contextlib.suppress(OSError):
+                replaced = {path: disk.read_image(path) for path, image in journal.images.items()}
+                disk.make_folder(self._ended, 0o700)
                 disk.write_image(path, _image(Journal(journal.transaction, replaced)))
 
     def end(self, journal: Journal, state: str) -> None:
         """The transaction has ended; only the last few are kept."""
+        disk.make_folder(self._ended, 0o700)
         os.rename(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
         disk.sync_folder(self.folder)
         forget(journal.images)
         states = self._states()
-        outdated = sorted({name for name, _state in states} - {journal.transaction})[: 1 - KEPT]
+        by_age = sorted({name for name, _state in states} - {journal.transaction}, key=_age)
         for name, old in states:
-            if name in outdated:
-                os.unlink(self._path(name, old))
+            if name in by_age[: 1 - KEPT]:
+                for ending in ("json", BAD):
+                    _remove(self._path(name, old, ending))
 
-    def tidy(self) -> None:
-        """Remove what was interrupted: stages, and what an end has left beside the files."""
+    def tidy(self) -> list[str]:
+        """Remove what was interrupted: stages, and what an end has left beside the files; what to tell the user."""
         for name in os.listdir(self.folder):
             if name.startswith(STAGE):
-                shutil.rmtree(os.path.join(self.folder, name))
+                _remove(os.path.join(self.folder, name))
+        warnings = []
         for name, state in self._states():
-            found = disk.read_image(self._path(name, state))
-            forget(Journal.load(found.content).images if found else ())
+            path = self._path(name, state)
+            try:
+                forget(_load(path).images if os.path.lexists(path) else ())
+            except BadJournalError as error:
+                aside = self._path(name, state, BAD)
+                _remove(aside)
+                os.rename(path, aside)
+                warnings.append(f"the journal {path} of a change that has ended {error}: it was put aside as {aside}")
+            except NewerJournalError:
+                continue  # it has ended, and is its own version's to tidy up
+        return warnings
 
-    def _path(self, transaction: str, state: str) -> str:
-        return os.path.join(self._ended, f"{transaction}.{state}.json")
+    def _path(self, transaction: str, state: str, ending: str = "json") -> str:
+        return os.path.join(self._ended, f"{transaction}.{state}.{ending}")
 
     def _states(self) -> list[tuple[str, str]]:
         names = sorted(os.listdir(self._ended)) if os.path.isdir(self._ended) else []
         return [(found[0], found[1]) for found in (name.split(".") for name in names) if len(found) == 3]
+
+
+def _load(path: str) -> Journal:
+    """The journal in a file. Only what begins and ends as one is read as a whole."""
+    try:
+        handle = open_plain(path)
+    except RefusedError as error:
+        raise BadJournalError(str(error)) from error
+    try:
+        size = os.fstat(handle).st_size
+        if not size:
+            raise BadJournalError("is empty")
+        if size > LIMIT:
+            raise BadJournalError(f"is larger than {LIMIT} octets")
+        if os.pread(handle, 1, 0) != b"{":
+            raise BadJournalError("does not begin as a journal does")
+        if os.pread(handle, 1, size - 1) != b"}":
+            raise BadJournalError("is cut off")
+        journal = Journal.load(read_up_to(handle, LIMIT))
+    finally:
+        os.close(handle)
+    unknown = {journal.switch[name] for name in ("old", "new") if journal.switch} - SPOOLS.keys()
+    if unknown:
+        raise BadJournalError(f"names an MTA that is not known: {' and '.join(sorted(unknown))}")
+    return journal
+
+
+def _age(transaction: str) -> tuple[int, str]:
+    return _number(transaction), transaction
+
+
+def _number(transaction: str) -> int:
+    """What the id of a transaction begins with."""
+    number = transaction.partition("-")[0]
+    return int(number) if number.isdigit() and number.isascii() and len(number) <= DIGITS else 0
+
+
+def _remove(path: str) -> None:
+    """Remove whatever is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
 
 
 def forget(paths: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 UNIT = "mailops-postmaster-undo"
 WATCH = UNIT + "-watch"
+RELOAD = 90.0  # seconds for systemd to read its units again
 AGAIN = 10  # seconds until the next try where the way back fails
 LONG = 1800  # seconds: a program that waits for its turn can be called off, but not without systemd
 UNITS = "/etc/systemd/system"
@@ -83,7 +84,7 @@ class Timer:
             undoing, pending = self._store.paths
             text = BOOT.format(folder=self._store.folder, pending=pending, undoing=undoing, command=command)
             disk.write_image(self._service, _own(text.encode(), 0o644))
-            os.makedirs(os.path.dirname(self._wanted), exist_ok=True)
+            disk.make_folder(os.path.dirname(self._wanted))
             with contextlib.suppress(FileExistsError):
                 os.symlink(self._service, self._wanted)
 
@@ -109,6 +110,20 @@ class Timer:
         for path in (self._wanted, self._service, self._program):
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        self._unload()
+
+    def _unload(self) -> None:
+        """Let systemd forget the service for the boot, which it knows where it has read its units again meanwhile."""
+        if os.path.isdir(SYSTEMD):
+            name = os.path.basename(self._service)
+            known = self._host.run(["systemctl", "show", "--property=LoadState", "--value", name]).out.strip()
+            if known == "loaded":
+                self._host.run(["systemctl", "daemon-reload"], timeout=RELOAD)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that are written to set the timer."""
+        return [self._program, *([self._service] if os.path.isdir(SYSTEMD) else [])]
 
     def _stop(self, *units: str) -> None:
         if os.path.isdir(SYSTEMD):

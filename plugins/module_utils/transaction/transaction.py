@@ -10,12 +10,12 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from .._system.image import Change, Image
+from .._system.obstacles import Wanted, obstacles
 from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
@@ -54,7 +54,7 @@ class Transaction:
         self._seconds = params["confirm_timeout"] or OWN_TIME
         self._untouched = ", and nothing was changed"
         self._unread: dict[str, str] = {}
-        self._id = f"{int(time.time())}-{uuid.uuid4().hex[:8]}"
+        self._id = self._store.new_id()
         wrong = mistakes(params["files"])
         if wrong:
             raise UserError("\n".join(wrong))
@@ -87,29 +87,53 @@ class Transaction:
         return hide(text, (image.content.decode("utf-8", "replace") for image in images))
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
-        unfinished = self._store.pending()
-        if not unfinished and not self._due():
+        seen = self._store.look()
+        if not seen.journal and not seen.bad and not self._due():
             return self._unchanged(check_mode)
         if check_mode:
+            self._refuse_obstacles()
             with self._staged() as stage:
                 self._check(stage, lenient=True)
-            return self._result(PENDING, warnings=_unfinished(unfinished, "a run rolls it back"))
+            warnings = [*seen.warnings, *_unfinished(seen.journal, "a run rolls it back")]
+            return self._result(PENDING, warnings=warnings)
         with self._store.lock():
-            unfinished, ended = self._store.pending(), Ended()
+            seen, ended = self._store.look(), Ended()
+            warnings, unfinished = self._store.put_aside(seen.bad), seen.journal
             if unfinished:
                 ended = roll_back(self._host, self._store, unfinished)
-            warnings = [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings]
-            self._store.tidy()
+            elif seen.bad:
+                self._timer.disarm()
+            warnings += [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings, *self._store.tidy()]
             Switch(self._host, self._store.folder, {}).forget()
+            self._id = self._store.new_id()
             self._look()
             if not self._due():
                 return self._result(UNCHANGED, changed=bool(unfinished), kept=ended.kept, warnings=warnings)
             try:
+                self._refuse_obstacles()
                 result = self._change()
             except UserError as error:
                 error.result["warnings"] = [*warnings, *error.result.get("warnings", [])]
                 raise
             return {**result, "warnings": [*warnings, *result["warnings"]]}
+
+    def _refuse_obstacles(self) -> None:
+        """Raise UserError where it can be seen that what is to be changed cannot be."""
+        changed = [change for change in self._changes if change.changed]
+        wanted = [Wanted(change.path, _octets(change), parents=True) for change in changed]
+        for change in self._changes:
+            file = self._file(change.path)
+            if file["compile"] and (change.changed or self._uncompiled(change)):
+                folder = os.path.isdir(os.path.dirname(file["product"] or change.path))
+                products = _products(change.path, file["product"]) if folder else []
+                wanted += [Wanted(product, os.path.getsize(product), parents=True) for product in products]
+        if self._aliases and self._aliases["changed"]:
+            tables = [path for path in self._alias_files() if os.path.lexists(path)]
+            wanted += [Wanted(path, os.path.getsize(path)) for path in tables if os.path.exists(path)]
+        wanted += [Wanted(path, parents=True) for path in self._timer.paths]
+        found = obstacles(wanted)
+        if found:
+            raise UserError(f"{'; '.join(found)}. Nothing was changed")
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:
         """Nothing is to be changed. Mail that nobody took is offered once more, and what stays is named."""
@@ -150,7 +174,7 @@ class Transaction:
                 shutil.copytree(live, stage, symlinks=True)
             for change in self._changes:
                 path = self._in_stage(stage, change.path)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                disk.make_folder(os.path.dirname(path))
                 if os.path.islink(path):
                     os.unlink(path)
                 disk.write_image(path, change.after)
@@ -376,6 +400,11 @@ class Transaction:
             **({"aliases": aliases} if self._aliases else {}),
             **more,
         }
+
+
+def _octets(change: Change) -> int:
+    """What is written beside a file: its copy, and the new one."""
+    return len(change.after.content) + (len(change.before.content) if change.before else 0)
 
 
 def _unfinished(journal: Journal | None, what: str) -> list[str]:

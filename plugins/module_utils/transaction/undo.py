@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._system.host import Host
+from ..errors import UserError
 from ..shown import line
 from .end import roll_back
 from .store import Store
@@ -31,8 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     meant = parser.parse_args(argv)
     time.sleep(meant.after)
     store = Store(meant.folder)
+    try:
+        return _undo(store, meant)
+    except UserError as error:
+        _say(str(error))
+        return 1
+
+
+def _undo(store: Store, meant: argparse.Namespace) -> int:
     with store.lock(wait=True):
-        journal = store.pending()
+        look = store.look()
+        for text in store.put_aside(look.bad):
+            _say(text)
+        journal = look.journal
         if not journal:
             Timer(Host(), store).disarm()
         if not journal or meant.transaction not in ("", journal.transaction):

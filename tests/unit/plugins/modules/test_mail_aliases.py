@@ -10,7 +10,7 @@ import re
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.files import lock
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
 TABLE = "# The people\nalice-s: alice\n\npostmaster:\troot  \nroot: alice,\n# and\n  bob\n"
@@ -30,6 +30,7 @@ class FakeHost:
         self.table = folder / "aliases.db"
         self.runs = folder / "runs"
         self.command = folder / "bin" / "newaliases"
+        self.state_dir = str(folder / "bin" / "state")
         self.command.parent.mkdir()
         self.newaliases(f"cp {self.path} {self.table}")
         monkeypatch.setattr(system, "PATH", f"{self.command.parent}:/usr/bin:/bin")
@@ -56,7 +57,12 @@ class FakeHost:
 
 
 def run(run_module, host, entries, check=False, **params):
-    return run_module(mail_aliases, {"path": str(host.path), "entries": entries, **params}, check=check, diff=True)
+    return run_module(
+        mail_aliases,
+        {"path": str(host.path), "entries": entries, "state_dir": host.state_dir, **params},
+        check=check,
+        diff=True,
+    )
 
 
 def test_an_entry_is_changed_and_the_table_compiled_once(run_module, host):
@@ -333,7 +339,7 @@ def test_a_line_that_is_not_managed_stays_whatever_it_says(run_module, host):
 
 def test_two_edits_at_once_are_refused(run_module, host):
     host.write(TABLE)
-    with lock(str(host.path.parent)):
+    with lock(host.state_dir):
         result = run(run_module, host, {"postmaster": "alice"})
     assert "another transaction is under way" in result["msg"]
     assert host.path.read_text() == TABLE

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta import info
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.identify import Evidence, identify, installed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter, look
@@ -123,11 +124,19 @@ def test_of_alternatives_one_is_enough(said, wanted, missing):
     assert describe(host, packages=wanted)["packages_missing"] == missing
 
 
-def test_a_change_of_the_mta_that_is_not_confirmed_counts_as_taken_back():
+def test_a_change_of_the_mta_that_is_not_confirmed_counts_as_taken_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(info, "FOLDER", str(tmp_path))
     host = FakeHost()
     packages = {"wanted": ["postfix"], "added": ["postfix"], "before": {"exim4": "4.98-1"}, "manual": []}
     journal = Journal("1-2", {}, switch={"old": "exim", "new": "postfix", "packages": packages, "aliases": []})
-    host.files["/var/lib/mailops-postmaster/undoing.json"] = journal.dump().decode()
+    (tmp_path / "undoing.json").write_bytes(journal.dump())
     host.answers["dpkg-query"] = Completed((), 1, "postfix installed\n", "")
     found = describe(host, packages=["postfix", "exim4"])
     assert (found["replaced"], found["packages_missing"]) == ("exim", ["postfix"])
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"version": "2.0"}', b"\0\xff"])
+def test_a_journal_that_cannot_be_read_is_no_change_of_the_mta(tmp_path, monkeypatch, raw):
+    monkeypatch.setattr(info, "FOLDER", str(tmp_path))
+    (tmp_path / "pending.json").write_bytes(raw)
+    assert describe(FakeHost(), packages=[])["replaced"] == ""

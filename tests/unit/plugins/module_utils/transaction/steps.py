@@ -36,7 +36,8 @@ class Steps:
         replace(system, "run", partial(self._program, ran))
 
     def _operation(self, original, room, *given, **more):
-        self.step(room and not _directory(given), given[0])
+        if not _look(original, given):
+            self.step(room and not _directory(given), given[0])
         return original(*given, **more)
 
     def _program(self, original, *given, **more):
@@ -80,6 +81,11 @@ def _name(path):
     return os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fspath(path)
 
 
+def _look(original, given):
+    """Whether something is only opened to be read."""
+    return original.__name__ == "open" and given[1] & (os.O_ACCMODE | os.O_CREAT) == os.O_RDONLY
+
+
 def _directory(given):
-    """Whether a directory is opened, or brought to disk."""
-    return given[1:2] == (os.O_RDONLY | os.O_DIRECTORY,) or (isinstance(given[0], int) and os.path.isdir(given[0]))
+    """Whether a directory is brought to disk."""
+    return isinstance(given[0], int) and os.path.isdir(given[0])

@@ -37,11 +37,13 @@ def read_only(_room, path):
 
 @pytest.fixture
 def count(transact, system, monkeypatch, tmp_path):
-    """The number of steps of the whole transaction, which is made and made undone for that."""
+    """The number of steps of the whole transaction, which is made and made undone for that, and once before."""
+    monkeypatch.setattr(undo, "Host", lambda: system)
+    transact(confirm_timeout=600)
+    assert undo.main([str(tmp_path / "state")]) == 0
     with monkeypatch.context() as patched:
         steps = Steps(patched.setattr, system)
         transact(confirm_timeout=600)
-    monkeypatch.setattr(undo, "Host", lambda: system)
     assert undo.main([str(tmp_path / "state")]) == 0
     return steps.number
 

@@ -1,0 +1,188 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in the way of replacing a file, said before anything is changed.
+
+A file is replaced by a rename (rename(2)): the directory must take new names and let old ones go, and the name must not
+be a mount point. Whether it will work is only known when it is done; this finds what can be seen before.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import platform
+import re
+import stat
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .reader import kind
+from .trust import lstat, way
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOUNTS = "/proc/self/mountinfo"  # proc(5)
+BESIDE = len(b"..before")  # what the names of the copies have more than that of the file
+LONGEST = 4000  # octets of a path; the kernel allows 4096 with what is added to the name
+# FS_IOC_GETFLAGS, ioctl_iflags(2): _IOR('f', 1, long), which some processors write in another way
+OTHERWISE = ("ppc", "mips", "sparc", "alpha")
+READS = 0x40000000 if platform.machine().startswith(OTHERWISE) else 0x80000000
+GETFLAGS = READS | struct.calcsize("l") << 16 | 0x6601
+
+FLAGS = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file that is to be replaced: the octets that this writes beside it, and whether its directory may be made."""
+
+    path: str
+    octets: int = 0
+    parents: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was seen of a file and its directory. ``folder`` is the nearest directory that is there, ``missing`` the one
+    that is not; the flags are those of chattr(1); ``writable`` is what the kernel says of the directory (access(2))."""
+
+    path: str
+    target: str = ""
+    doubt: str = ""
+    circle: bool = False
+    dangling: bool = False
+    kind: str = ""
+    names: int = 1
+    mounted: bool = False
+    flags: tuple[str, ...] = ()
+    folder: str = "/"
+    missing: str = ""
+    not_a_folder: str = ""
+    folder_flags: tuple[str, ...] = ()
+    read_only: bool = False
+    writable: bool = True
+    longest: int = 255
+    device: int = 0
+    free: int = field(default=1 << 62)
+    files_left: bool = True
+
+
+def obstacles(wanted: Iterable[Wanted]) -> list[str]:
+    """Why these files cannot be replaced, a sentence each; what the disks need is added up."""
+    mounts = mount_points()
+    seen = [(want, look(want.path, mounts)) for want in wanted]
+    found = [f"{place.path} {why}" for want, place in seen for why in [obstacle(place, want.parents)] if why]
+    return list(dict.fromkeys([*found, *no_room((place, want.octets) for want, place in seen)]))
+
+
+def obstacle(place: Place, parents: bool) -> str:
+    """Why the file cannot be replaced, after its name; empty where nothing is seen. Pure."""
+    names = [len(os.fsencode(name)) for name in place.target.split("/")]
+    link = f", and leads to {place.target}" if place.target != place.path else ""
+    reasons = {
+        "is a link in a circle of links: make it a file": place.circle,
+        f"is a link to {place.target}, which does not exist: make that file, or remove the link": place.dangling,
+        f"has a name that is too long: allowed: {place.longest - BESIDE} octets, {LONGEST} with its directories": (
+            names[-1] + BESIDE > place.longest or max(names) > place.longest or sum(names) + len(names) > LONGEST
+        ),
+        f"is not safe to write{link}: {place.doubt}, who could lead it to another file: use a directory that only root"
+        " can write": bool(place.doubt),
+        f"is {place.kind}{link}: move it away": bool(place.kind),
+        f"has {place.names} names, and another account owns its directory: make it a file with one name": (
+            place.names != 1 and not place.kind
+        ),
+        f"has a directory that is none: {place.not_a_folder} is a file": bool(place.not_a_folder),
+        f"has no directory: {place.missing} does not exist, make it first": bool(place.missing and not parents),
+        f"is a mount point{link}, which cannot be replaced: change the file that is mounted there, or unmount it": (
+            place.mounted
+        ),
+        f"is on a read-only file system{link}: mount it for writing": place.read_only,
+        f"is {' and '.join(place.flags)}{link}: take that away with chattr": bool(place.flags),
+        f"is in {place.folder}, which is {' and '.join(place.folder_flags)}: take that away with chattr": (
+            bool(place.folder_flags)
+        ),
+        f"is in {place.folder}, in which this account may make no file": not place.writable,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def no_room(places: Iterable[tuple[Place, int]]) -> list[str]:
+    """What the disks have not enough room for. Pure."""
+    folders: dict[int, Place] = {}
+    needed: dict[int, int] = {}
+    for place, octets in places:
+        folders.setdefault(place.device, place)
+        needed[place.device] = needed.get(place.device, 0) + octets
+    full = [
+        f"{place.folder} has no room: {needed[device]} octets are needed, and {place.free} are free"
+        for device, place in folders.items()
+        if needed[device] > place.free
+    ]
+    return full + [f"{place.folder} can take no more files" for place in folders.values() if not place.files_left]
+
+
+def look(path: str, mounts: frozenset[str]) -> Place:
+    """What there is to see. Nothing is changed."""
+    try:
+        target, doubt, loose = way(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return Place(path, path, circle=True)
+        raise
+    found = lstat(target)
+    missing, folder = "", os.path.dirname(target)
+    while not os.path.lexists(folder):
+        missing, folder = missing or folder, os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return Place(path, target, doubt, not_a_folder=folder)
+    disk = os.statvfs(folder)
+    return Place(
+        path,
+        target,
+        doubt,
+        dangling=not found and os.path.islink(path),
+        kind=kind(found.st_mode) if found and not stat.S_ISREG(found.st_mode) else "",
+        names=found.st_nlink if found and loose else 1,
+        mounted=target in mounts,
+        flags=_flags(target) if found and stat.S_ISREG(found.st_mode) else (),
+        folder=folder,
+        missing=missing,
+        folder_flags=_flags(folder),
+        read_only=bool(disk.f_flag & os.ST_RDONLY),
+        writable=os.access(folder, os.W_OK | os.X_OK, effective_ids=True),
+        longest=os.pathconf(folder, "PC_NAME_MAX"),
+        device=os.stat(folder).st_dev,
+        free=(disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize,
+        files_left=bool(disk.f_ffree or not disk.f_files),
+    )
+
+
+def mount_points() -> frozenset[str]:
+    """Where something is mounted in the name space of this process; none where the kernel does not say."""
+    try:
+        with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+            return frozenset(_unescaped(line.split(" ")[4]) for line in file)
+    except OSError:
+        return frozenset()
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+def _flags(path: str) -> tuple[str, ...]:
+    """What chattr(1) has set; nothing where the file system does not say."""
+    bits = array.array("l", [0])
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(handle, GETFLAGS, bits)
+        finally:
+            os.close(handle)
+    return tuple(name for bit, name in FLAGS.items() if bits[0] & bit)

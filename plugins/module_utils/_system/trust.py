@@ -1,0 +1,117 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether somebody else can lead a path elsewhere: whoever can write a directory on the way can put a link there.
+
+A directory is trusted that root or this account owns and nobody else can write; so is a name in a directory with the
+sticky bit, as /tmp is, where the file belongs to one of the two (unlink(2)). Only there a link is followed.
+
+The last directory may also be one of a system account, as Debian gives /etc/mail to Sendmail's. What is in it is then
+opened without following a link, under one name, and is replaced by a rename: so it does not matter what that account
+puts there meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from typing import NamedTuple
+
+LINKS = 40  # that are followed, as the kernel does (path_resolution(7))
+
+
+SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2.2)
+
+
+class Way(NamedTuple):
+    """Where a path leads, links followed, and why that is not certain: "/home/alice belongs to alice", or empty.
+
+    ``loose``: it is certain, but for the last name, which a system account can give to something else.
+    """
+
+    target: str
+    doubt: str = ""
+    loose: bool = False
+
+
+def way(path: str) -> Way:
+    """Follow a path, as far as it is there. Raises OSError where links go round in a circle."""
+    here, rest, links, doubt, loose = "/", _names(os.path.abspath(path)), 0, "", False
+    while rest:
+        name = rest.pop()
+        if name == "..":
+            here = os.path.dirname(here)
+            continue
+        place = os.path.join(here, name)
+        found = lstat(place)
+        why, system = _doubt(here, found)
+        loose = bool(why and system and not rest and not doubt and not (found and stat.S_ISLNK(found.st_mode)))
+        doubt = doubt or ("" if loose else why)
+        if found and stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            to = os.readlink(place)
+            here = "/" if os.path.isabs(to) else here
+            rest += _names(to)
+        else:
+            here = place
+    return Way(here, doubt, loose)
+
+
+def trusted() -> frozenset[int]:
+    """The accounts, by uid, that may own what this process relies on."""
+    return frozenset((0, os.geteuid()))
+
+
+def account(uid: int) -> str:
+    """The name of an account, or its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def writers(found: os.stat_result) -> str:
+    """Who can write something besides its owner and root: "everybody", "the group mail", or empty."""
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody"
+    if not found.st_mode & stat.S_IWGRP or found.st_gid == 0:
+        return ""
+    try:
+        return f"the group {grp.getgrgid(found.st_gid).gr_name}"
+    except KeyError:
+        return f"the group {found.st_gid}"
+
+
+def _doubt(folder: str, entry: os.stat_result | None) -> tuple[str, bool]:
+    """Why somebody else can exchange, or make, the entry of a directory; and whether that is a system account."""
+    found = lstat(folder)
+    if not found or not stat.S_ISDIR(found.st_mode):
+        return "", False
+    others = writers(found)
+    if found.st_uid not in trusted():
+        return f"{folder} belongs to {account(found.st_uid)}", found.st_uid < SYSTEM and not others
+    if not others or (found.st_mode & stat.S_ISVTX and entry and entry.st_uid in trusted()):
+        return "", False
+    return f"{folder} can be written by {others}", False
+
+
+def lstat(path: str) -> os.stat_result | None:
+    """What is there, a link as itself; None where nothing is, or can be."""
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
+
+
+def _names(path: str) -> list[str]:
+    """The names of a path, the first one last."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]

@@ -1,0 +1,111 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a path leads, and whether somebody else can lead it elsewhere."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, trust
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.image import Image
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.trust import way
+
+ALICE, SYSTEM = [4321, 4321], [120, 120]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """etc and usr of root, home of alice, mail of a system account."""
+    for name in ("etc", "etc/sub", "home", "home/sub", "mail", "mail/sub", "tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "tmp").chmod(0o1777)
+    links = {"etc/to-file": "file", "etc/to-home": "../home/file", "etc/to-mail": "../mail/file", "home/link": "file"}
+    links |= {"mail/link": "file", "mail/to-etc": "/etc/shadow", "folder": "etc", "home/etc": "../etc"}
+    links |= {"etc/round": "round-again", "etc/round-again": "round"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    owners = {"home": ALICE, "home/sub": ALICE, "mail": SYSTEM, "mail/sub": SYSTEM}
+    real = os.lstat
+
+    def look(path):
+        found = list(real(path))
+        found[4:6] = owners.get(os.path.relpath(path, tmp_path), found[4:6])
+        return os.stat_result(found)
+
+    monkeypatch.setattr(trust.os, "lstat", look)
+    return tmp_path
+
+
+# A path, where it leads, the directory that is doubtful, and whether only the last name is.
+WAYS = {
+    "a file of root's": ("etc/file", "etc/file", "", False),
+    "one that is not there": ("etc/none/none", "etc/none/none", "", False),
+    "a link of root's": ("etc/to-file", "etc/file", "", False),
+    "a directory that is a link of root's": ("folder/file", "etc/file", "", False),
+    "upwards": ("etc/sub/../file", "etc/file", "", False),
+    "a user's directory": ("home/file", "home/file", "home", False),
+    "one that is not there, in it": ("home/none", "home/none", "home", False),
+    "below it": ("home/sub/file", "home/sub/file", "home", False),
+    "a link of root's into it": ("etc/to-home", "home/file", "home", False),
+    "a link in it": ("home/link", "home/file", "home", False),
+    "back out of it": ("home/etc/file", "etc/file", "home", False),
+    "a system account's directory": ("mail/file", "mail/file", "", True),
+    "one that is not there, in that": ("mail/none", "mail/none", "", True),
+    "a link of root's into that": ("etc/to-mail", "mail/file", "", True),
+    "a link in that": ("mail/link", "mail/file", "mail", False),
+    "a link out of that": ("mail/to-etc", "/etc/shadow", "mail", False),
+    "below that": ("mail/sub/file", "mail/sub/file", "mail", False),
+    "a file of one's own where anybody can make one": ("tmp/file", "tmp/file", "", False),
+    "one that is not there, where anybody can make one": ("tmp/none", "tmp/none", "tmp", False),
+}
+
+
+@pytest.mark.parametrize(("path", "target", "doubtful", "loose"), WAYS.values(), ids=WAYS)
+def test_a_path_is_followed_only_where_nobody_else_can_lead_it(place, path, target, doubtful, loose):
+    found = way(str(place / path))
+    assert (found.target, found.loose) == (str(place / target), loose)
+    assert found.doubt.startswith(f"{place / doubtful} ") if doubtful else not found.doubt
+
+
+def test_links_that_go_round_in_a_circle_are_an_error(place):
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        way(str(place / "etc" / "round"))
+
+
+REFUSED = {
+    "a link out of a system account's directory": "mail/to-etc",
+    "a link in it": "mail/link",
+    "a file in a user's": "home/file",
+    "a link into a user's": "etc/to-home",
+}
+
+
+@pytest.mark.parametrize("path", REFUSED.values(), ids=REFUSED)
+def test_what_others_can_exchange_is_not_read(place, path):
+    with pytest.raises(OSError, match=r"is not safe to read|link"):
+        files.read_image(str(place / path))
+
+
+def test_a_second_name_of_a_file_is_not_read_in_a_directory_of_another(place):
+    os.link(place / "etc" / "file", place / "mail" / "second")
+    with pytest.raises(OSError, match="has 2 names"):
+        files.read_image(str(place / "mail" / "second"))
+    assert files.read_image(str(place / "etc" / "file"))
+
+
+@pytest.mark.parametrize("beside", [".file.next", ".file.before"])
+def test_what_others_put_beside_a_file_is_replaced_and_not_followed(place, beside):
+    """As the account of Sendmail can in /etc/mail."""
+    victim = place / "victim"
+    victim.write_text("of root's\n")
+    victim.chmod(0o600)
+    (place / "mail" / beside).symlink_to(victim)
+    path = str(place / "mail" / "file")
+    files.keep(path)
+    files.write_image(path, Image(b"new\n", os.geteuid(), os.getegid(), 0o644))
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("of root's\n", 0o600)
+    assert (place / "mail" / "file").read_text() == "new\n"
+    assert not (place / "mail" / ".file.before").is_symlink()
