@@ -80,7 +80,7 @@ class Worker:
             piece = os.read(self._out, PIECE)
             pieces.append(piece)
             size += len(piece)
-            if piece.endswith(b"\n"):
+            if piece.endswith(b"\n") and size <= LIMIT:
                 return json.loads(b"".join(pieces))
             if not piece or size > LIMIT:
                 raise RefusedError("says more than can be read" if piece else "the reader ended")

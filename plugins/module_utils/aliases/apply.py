@@ -65,11 +65,10 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, 
     changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"])
     rebuild = (changed or image is not None) and compiler.due(changed)
-    after = found.after() if changed else b""
     if changed:
-        _refuse_obstacles(path, len(after) + (len(image.content) if image else 0))
+        _refuse_obstacles(path, image)
     if changed and not check_mode:
-        _write(path, image, after)
+        _write(path, image, found.after())
     if rebuild and not check_mode:
         _compile(compiler, path, image, changed)
     result: dict[str, Any] = {
@@ -119,8 +118,9 @@ def _diff(path: str, found: Edit) -> list[dict[str, str]]:
     return [*rows, {"prepared": f"{path} has {more} more changes\n"}] if more else rows
 
 
-def _refuse_obstacles(path: str, room: int) -> None:
-    found = obstacles([Wanted(path, room)])
+def _refuse_obstacles(path: str, image: Image | None) -> None:
+    """Raise UserError where the table cannot be replaced. The new one is taken to be as long as the old one."""
+    found = obstacles([Wanted(path, 2 * len(image.content) if image else 0)])
     if found:
         raise UserError(f"{'; '.join(found)}. Nothing was changed")
 

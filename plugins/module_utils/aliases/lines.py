@@ -46,12 +46,12 @@ class Lines:
         """Where entries of a name in lower case may begin, in order."""
         self._asked += 1
         if self._asked > FEW and self._all is None:
-            self._all = _index(self._every_key())
+            self._all = index(self._every_key())
         if self._all is not None:
-            return _places(self._all, name)
+            return places(self._all, _octets(name))
         if self._quoted_or_foreign is None:
-            self._quoted_or_foreign = _index(self._quoted_or_foreign_keys())
-        return sorted({*_places(self._quoted_or_foreign, name), *self._plain(name)})
+            self._quoted_or_foreign = index(self._quoted_or_foreign_keys())
+        return sorted({*places(self._quoted_or_foreign, _octets(name)), *self._plain(name)})
 
     def every(self) -> Iterator[int]:
         """Where each logical line begins; comments outside of them are none."""
@@ -95,22 +95,18 @@ class Lines:
 
     def _plain(self, name: str) -> Iterator[int]:
         """Lines that begin with a name of ASCII signs, in any letter case."""
-        sought = b"\n" + name.encode("utf-8", "surrogateescape")
+        sought = _octets(name)
         if sought.isascii():
-            starts = [0] if self._folded.startswith(sought[1:]) else []
-            for start in (*starts, *(place + 1 for place in _found(self._folded, sought))):
-                if _BEHIND_A_NAME.match(self.content, start + len(sought) - 1):
+            for start in starts_with(self._folded, sought):
+                if _BEHIND_A_NAME.match(self.content, start + len(sought)):
                     yield start
 
     def _quoted_or_foreign_keys(self) -> Iterator[tuple[bytes, int]]:
         """The names that no search for ASCII signs finds, and where they begin."""
-        starts = {place + 1 for place in _found(self.content, b'\n"')} | set(self._foreign())
-        if self.content.startswith(b'"'):
-            starts.add(0)
-        for start in starts:
+        for start in {*starts_with(self.content, b'"'), *self._foreign()}:
             name = self.key(start)
             if name is not None:
-                yield name.encode("utf-8", "surrogateescape"), start
+                yield _octets(name), start
 
     def _foreign(self) -> Iterator[int]:
         """Lines whose name has octets that are not ASCII."""
@@ -128,27 +124,38 @@ class Lines:
                 yield found[1], found.start()
 
 
-def _found(content: bytes, sought: bytes) -> Iterator[int]:
+def occurrences(content: bytes, sought: bytes) -> Iterator[int]:
     place = content.find(sought)
     while place >= 0:
         yield place
         place = content.find(sought, place + 1)
 
 
-def _index(keys: Iterable[tuple[bytes, int]]) -> array[int]:
-    return array("Q", sorted(_hash(name) | start for name, start in keys))
+def starts_with(content: bytes, sought: bytes) -> Iterator[int]:
+    """Where the lines begin that begin with this."""
+    if content.startswith(sought):
+        yield 0
+    yield from (place + 1 for place in occurrences(content, b"\n" + sought))
 
 
-def _places(index: array[int], name: str) -> list[int]:
-    """The places of all keys that may be this name; few others have the same hash."""
-    least = _hash(name.encode("utf-8", "surrogateescape"))
-    found = []
-    at = bisect_left(index, least)
-    while at < len(index) and index[at] <= least | PLACE:
-        found.append(index[at] & PLACE)
-        at += 1
-    return found
+def index(keys: Iterable[tuple[bytes, int]]) -> array[int]:
+    """Keys and their places, in 8 octets each."""
+    return array("Q", sorted(_hash(key) | place for key, place in keys))
 
 
-def _hash(name: bytes) -> int:
-    return (hash(name) & 0xFFFFFF) << 40
+def places(found: array[int], key: bytes) -> list[int]:
+    """The places of all keys in an index that may be this one, in order; few others have the same hash."""
+    least = _hash(key)
+    first = bisect_left(found, least)
+    last = first
+    while last < len(found) and found[last] <= least | PLACE:
+        last += 1
+    return [item & PLACE for item in found[first:last]]
+
+
+def _hash(key: bytes) -> int:
+    return (hash(key) & 0xFFFFFF) << 40
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

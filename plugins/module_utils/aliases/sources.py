@@ -3,16 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The texts that addresses are expanded from: where an entry stands, and the lists that others own.
 
-Made for files of 100,000 lines: an entry is searched for, the file is not parsed.
+Made for files of a million lines: an entry is searched for, the file is not parsed.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._system.reader import RefusedError, UnseenError
 from ..verdict import FAIL, INCONCLUSIVE, Problem
+from .lines import FEW, index, occurrences, places, starts_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 
 MEMBERS = 10_000  # of one list that is looked into
+
+_FIRST_WORD = re.compile(rb'^(?:"[^"\n]*"|[^\s:#"][^\s:]*)', re.MULTILINE)
+_BEHIND_A_KEY = re.compile(rb"[ \t]*(:|(?=[ \t\r\n])|$)")
 
 
 class Entry(NamedTuple):
@@ -33,48 +39,67 @@ class Entry(NamedTuple):
 
 
 class Source:
-    """The text of a table: lines of ``key: value`` or ``key value``, continued by lines that begin with a blank."""
+    """The text of a table: lines of ``key: value`` or ``key value``, continued by lines that begin with a blank.
+
+    It is kept as octets, once as it is and once in lower case.
+    """
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
-        self._text = "\n" + text
-        self._folded = self._text.lower()
-        self._quotes = '\n"' in self._text
+        self._content = text.encode("utf-8", "surrogateescape")
+        self._folded = self._content.lower()
         self._found: dict[str, Entry | None] = {}
+        self._words: array[int] | None = None  # an index of what the lines begin with, once many keys are asked for
+        self._ends: array[int] | None = None  # where the lines end
 
     def entry(self, key: str) -> Entry | None:
-        """The first entry for a key, whatever its letter case."""
+        """The first entry for a key, whatever the letter case of its ASCII signs."""
         if key not in self._found:
-            forms = [key.lower(), *([f'"{key.lower()}"'] if self._quotes else [])]
-            self._found[key] = min((entry for form in forms for entry in self._entries(form)), default=None)
+            forms = (form.lower().encode("utf-8", "surrogateescape") for form in (key, f'"{key}"'))
+            found = [entry for form in forms for entry in self._entries(form)]
+            self._found[key] = min(found, default=(0, None), key=lambda row: row[0])[1]
         return self._found[key]
 
-    def _entries(self, key: str) -> Iterator[Entry]:
-        start = self._folded.find("\n" + key)
-        while start >= 0:
-            after = start + 1 + len(key)
-            rest = re.compile(r"[ \t]*(:|(?=[ \t\r\n])|$)").match(self._text, after)
-            if rest:
-                yield Entry(self._text.count("\n", 0, start + 1), self._logical(rest.end()), rest.group(1))
+    def _entries(self, key: bytes) -> Iterator[tuple[int, Entry]]:
+        """The first entry for a key in one of its forms, and where it begins."""
+        for start in self._starts(key):
+            rest = _BEHIND_A_KEY.match(self._content, start + len(key))
+            if rest and self._folded.startswith(key, start):
+                value = self._logical(rest.end()).decode("utf-8", "surrogateescape")
+                yield start, Entry(self._line(start), value, rest.group(1).decode())
                 return
-            start = self._folded.find("\n" + key, after)
 
-    def _logical(self, start: int) -> str:
+    def _starts(self, key: bytes) -> Iterable[int]:
+        if len(self._found) >= FEW and _FIRST_WORD.fullmatch(key):
+            if self._words is None:
+                self._words = index((found[0], found.start()) for found in _FIRST_WORD.finditer(self._folded))
+            return places(self._words, key)
+        return starts_with(self._folded, key)
+
+    def _line(self, start: int) -> int:
+        """The number of a line."""
+        if len(self._found) < FEW:
+            return self._content.count(b"\n", 0, start) + 1
+        if self._ends is None:
+            self._ends = array("Q", occurrences(self._content, b"\n"))
+        return bisect_left(self._ends, start) + 1
+
+    def _logical(self, start: int) -> bytes:
         """The rest of the line at ``start`` and the lines that continue it."""
         end = self._end(start)
-        lines = [self._text[start:end]]
-        while end < len(self._text):
+        lines = [self._content[start:end]]
+        while end < len(self._content):
             start, end = end + 1, self._end(end + 1)
-            line = self._text[start:end]
-            if line.strip() and line[0] not in " \t#":
+            line = self._content[start:end]
+            if line.strip() and line[:1] not in (b" ", b"\t", b"#"):
                 break
-            if not line.lstrip().startswith("#"):
+            if not line.lstrip().startswith(b"#"):
                 lines.append(line)
-        return "\n".join(lines).strip()
+        return b"\n".join(lines).strip()
 
     def _end(self, start: int) -> int:
-        found = self._text.find("\n", start)
-        return len(self._text) if found < 0 else found
+        found = self._content.find(b"\n", start)
+        return len(self._content) if found < 0 else found
 
 
 def members(path: str, found: Iterable[tuple[int, str]]) -> tuple[dict[str, str], tuple[Problem, ...]]:

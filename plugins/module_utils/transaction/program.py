@@ -24,13 +24,18 @@ def program() -> bytes:
     utils: Any = sys.modules[packages[-1]]
     archive = BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        packed.writestr("__main__.py", MAIN.format(main.__module__))
+        _add(packed, "__main__.py", MAIN.format(main.__module__))
         for name in packages:
-            packed.writestr(name.replace(".", "/") + "/__init__.py", "")
+            _add(packed, name.replace(".", "/") + "/__init__.py", "")
         for found in pkgutil.walk_packages(utils.__path__, packages[-1] + "."):
             path = found.name.replace(".", "/") + ("/__init__.py" if found.ispkg else ".py")
-            packed.writestr(path, _source(found))
+            _add(packed, path, _source(found))
     return archive.getvalue()
+
+
+def _add(packed: zipfile.ZipFile, path: str, text: str) -> None:
+    """Add a file with the time that ZipInfo has by itself: an archive cannot have one of before 1980, a clock can."""
+    packed.writestr(zipfile.ZipInfo(path), text, zipfile.ZIP_DEFLATED)
 
 
 def _source(found: pkgutil.ModuleInfo) -> str:

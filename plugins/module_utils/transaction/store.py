@@ -105,7 +105,7 @@ class Store:
     def new_id(self) -> str:
         """The name of a new transaction. It sorts behind all others that are known here, whatever the clock says."""
         numbers = [_number(name) for name, _state in self._states()]
-        return f"{max(numbers) + 1 if numbers else int(time.time())}-{uuid.uuid4().hex[:8]}"
+        return f"{max(numbers) + 1 if numbers else max(1, int(time.time()))}-{uuid.uuid4().hex[:8]}"
 
     @property
     def paths(self) -> tuple[str, str]:

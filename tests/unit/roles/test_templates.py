@@ -67,6 +67,17 @@ def variables(value, backend):
     }
 
 
+def templar_of(backend, plan, settings=()):
+    """What Ansible knows of a host with this plan, and what fills it in."""
+    loader = DataLoader()
+    files = (ROLE / "vars" / "main.yml", ROLE / "vars" / "backends" / f"{backend}.yml")
+    given = {"role_addresses_plan": {"plan": plan}, "role_addresses_host": HOST, "ansible_managed": "managed"}
+    given["mta_extra_settings"] = dict(settings)
+    for path in files:
+        given.update(loader.load_from_file(str(path), trusted_as_template=True))
+    return given, loader, Templar(loader=loader, variables=given)
+
+
 def rendered(backend, plan, settings=()):
     """The files of a host with this plan, by their paths."""
     return {path: text for path, (text, _entry) in entries(backend, plan, settings).items()}
@@ -74,13 +85,7 @@ def rendered(backend, plan, settings=()):
 
 def entries(backend, plan, settings=()):
     """What each file says, and what config_transaction is told of it, by its path."""
-    loader = DataLoader()
-    files = (ROLE / "vars" / "main.yml", ROLE / "vars" / "backends" / f"{backend}.yml")
-    given = {"role_addresses_plan": {"plan": plan}, "role_addresses_host": HOST, "ansible_managed": "managed"}
-    given["mta_extra_settings"] = dict(settings)
-    for path in files:
-        given.update(loader.load_from_file(str(path), trusted_as_template=True))
-    templar = Templar(loader=loader, variables=given)
+    given, loader, templar = templar_of(backend, plan, settings)
     found = {}
     shared = templar.template(given["mta_defences_shared"])["spam"]["templates"]
     transaction = templar.template(given["mta_backend_transaction"])
@@ -147,3 +152,14 @@ def test_a_secret_setting_stands_in_a_secret_file_alone(backend):
 
 
 LIVE = {"exim": "/etc/exim4/exim4.conf", "opensmtpd": "/etc/smtpd.conf", "sendmail": "/etc/mail/sendmail.mc"}
+
+
+@pytest.mark.parametrize("backend", ["exim", "opensmtpd"])
+@pytest.mark.parametrize(("value", "refused"), [("x\\", True), ("x\\ ", True), ("\\x", False), ("x", False)])
+def test_a_setting_that_would_take_the_next_line_with_it_is_refused(backend, value, refused):
+    column = {word: row[0] for word, row in VALUES.items()}
+    plan = build(variables({**column, "SETTING": value}, backend), dt.date(2026, 12, 1))
+    given, _loader, templar = templar_of(backend, plan)
+    refusals = templar.template(given["mta_backend_refusals"])
+    (found,) = (row["values"] for row in refusals if "a value that does not end" in row["allowed"])
+    assert found == ([value] if refused else [])

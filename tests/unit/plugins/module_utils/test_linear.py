@@ -38,6 +38,10 @@ def edited(content, wanted=POSTMASTER, exact=False):
     return hunks(found), found.after()
 
 
+def looked_up(source, names):
+    assert all(source.entry(name) for name in names)
+
+
 def configuration(text):
     return opensmtpd_syntax.parse("/etc/smtpd.conf", lambda _path: text)
 
@@ -60,6 +64,8 @@ LINEAR = {
     "an edit before a long comment": (20_000, lambda n: b"postmaster: n1\n" + b"#\n" * n, edited),
     "an entry that is looked up beside names that begin alike": (
         20_000, lambda n: "postmasters: n1\n" * n, lambda text: Source("/a", text).entry("postmaster")),
+    "all entries looked up": (3_000, lambda n: [f"n{number}" for number in range(n)], lambda names: looked_up(
+        Source("/a", "".join(f"{name}: x\n" for name in names)), names)),
     "an entry of many lines that is looked up": (
         20_000, lambda n: "postmaster: n1\n" + "  n2,\n" * n, lambda text: Source("/a", text).entry("postmaster")),
     "a walk along a chain": (5_000, lambda n: [[k + 1] for k in range(n)], lambda graph: walk(0, lambda k: Step(

@@ -28,7 +28,7 @@ def message(code=250, text="2.0.0 Ok: queued as 4X", recipient="postmaster@examp
     return {"token": "t", "recipient": recipient, "domain": domain, "code": code, "text": text, "sent": 0.0}
 
 
-def landing(found=(), fate=("unknown", ""), kind="mailbox", **sent):
+def landing(found=(), fate=("unknown", ""), kind="mailbox", unseen=None, **sent):
     hits = {"t": {box: Found(count, 0.1, {}) for box, count in found}}
     result = proof.lands(
         ORG,
@@ -36,6 +36,7 @@ def landing(found=(), fate=("unknown", ""), kind="mailbox", **sent):
         lambda address: expansion(address, kind=kind),
         hits,
         lambda _message: HandedOn(*fate),
+        unseen,
     )
     return result["verdict"]
 
@@ -50,6 +51,11 @@ def landing(found=(), fate=("unknown", ""), kind="mailbox", **sent):
         ("fail", {"fate": ("bounced", "unknown user")}),
         ("inconclusive", {"fate": ("deferred", "disk full")}),
         ("inconclusive", {"fate": ("queued", "")}),
+        ("inconclusive", {"unseen": {BOX: f"{BOX} is a FIFO"}}),
+        ("inconclusive", {"unseen": {BOX: f"{BOX} is a FIFO"}, "fate": ("sent", "delivered to mailbox")}),
+        ("fail", {"unseen": {BOX: f"{BOX} is a FIFO"}, "fate": ("bounced", "unknown user")}),
+        ("pass", {"unseen": {BOX: f"{BOX}/new/1.a is a FIFO"}, "found": [(BOX, 1)]}),
+        ("fail", {"unseen": {"/var/mail/mallory": "/var/mail/mallory is a FIFO"}}),
         ("fail", {"code": 550}),
         ("inconclusive", {"code": 451}),
         ("inconclusive", {"code": 0, "text": "no answer"}),

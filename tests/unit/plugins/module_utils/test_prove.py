@@ -30,6 +30,7 @@ DEFAULTS = {
     "report_only": True,
     "mta": "",
     "deadline": 20,
+    "remove_messages": False,
 }
 
 

@@ -102,7 +102,7 @@ MADE = {
     "a link to itself": (lambda path: path.symlink_to(path.name), "is a link in a circle of links"),
     "a link to a directory": (lambda path: path.symlink_to("."), "is a directory, and leads to"),
     "no obstacle": (lambda path: path.write_text(""), ""),
-    "nothing": (str, ""),
+    "nothing": (lambda _path: None, ""),
 }
 
 

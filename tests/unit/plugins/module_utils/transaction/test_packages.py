@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.packages import Packages, Plan, simulated
 
@@ -21,13 +21,15 @@ Conf postfix (3.10.13-0+deb13u1 Debian-Security:13/stable-security [amd64])
 BEFORE = {"exim4-daemon-light": "4.98.2-1+deb13u5", "exim4-base": "4.98.2-1+deb13u5", "libold": "1:1.0"}
 
 
-class Apt:
+class Apt(Host):
     """A host whose apt can, or cannot, fetch what is installed."""
 
     def __init__(self, fetches):
+        super().__init__()
         self.ran, self.fetches = [], fetches
 
-    def run(self, argv, timeout=30.0):
+    def run(self, argv, stdin="", timeout=30.0):
+        assert not stdin
         assert timeout > 0
         self.ran.append(list(argv))
         words = " ".join(argv)
