@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import ipaddress
+import json
 import os
 import pwd
 import re
@@ -14,14 +16,17 @@ import shutil
 import stat
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from . import process
 from .process import Completed, NoAnswerError
 from .processes import Process, processes
-from .reader import RefusedError, call, open_plain, read_up_to
+from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain, read_up_to
+from .reader import read as read_file
+from .way import rights_on
 
 __all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
@@ -29,11 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from .deadline import Deadline
+    from .reader import Content
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
 TAIL = 1 << 20  # octets
 LISTENING = "0A"
+TABLE = 16 << 20  # octets of a table that is not in root's hands
 
 
 @dataclass(frozen=True)
@@ -111,9 +118,64 @@ class Host:
         return shutil.which(program, path=PATH)
 
     def read(self, path: str) -> str:
-        """The text of a file; bytes that are not UTF-8 survive (surrogateescape). Raises OSError."""
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return file.read()
+        """The text of a file of root's; bytes that are not UTF-8 survive (surrogateescape). Raises OSError.
+
+        One that others can exchange is read with their rights, and up to a limit; or it is root's own.
+        """
+        rights = rights_on(path)
+        try:
+            if rights:
+                with suppress(PermissionError):
+                    return read_file(path, rights, limit=TABLE, seconds=self._seconds(path), follow=True).text
+            with os.fdopen(open_owned(path) if rights else open_plain(path, follow=True), "rb") as file:
+                return _text(file.read())
+        except RefusedError as error:
+            raise OSError(errno.EINVAL, f"it {error}", path) from error
+
+    def read_as(self, path: str, account: Account | None, *, follow: bool = False, limit: int = LIMIT) -> Content:
+        """The regular file at ``path``, with the rights of an account; None is root.
+
+        Root reads with lesser rights what others can exchange. Raises OSError and RefusedError.
+        """
+        own = account is None or account.uid == 0
+        rights = rights_on(path) if own or account is None else Rights.of(account)
+        try:
+            return read_file(path, rights, limit=limit, seconds=self._seconds(path), follow=follow)
+        except PermissionError as error:
+            if not own or rights is None:
+                raise
+            holder = self.account_of(rights.uid)
+            name = holder.name if holder else f"uid {rights.uid}"
+            raise UnseenError(f"lies in the hands of {name}, who may not read it, so that root does not") from error
+
+    def stat_as(self, path: str, account: Account | None, *, follow: bool = True) -> FileStat | None:
+        """What an account sees of a path (None: root): nothing where it may not look."""
+
+        def work() -> bytes:
+            found = _stat(path, follow)
+            return json.dumps(asdict(found)).encode() if found else b""
+
+        try:
+            said = call(_rights(account), work, seconds=self._seconds(path))
+        except (OSError, RefusedError):
+            return None
+        return FileStat(**json.loads(said)) if said else None
+
+    def may(self, account: Account | None, path: str, right: int) -> bool:
+        """Whether an account (None: root) may use a path: ``os.R_OK``, ``os.W_OK`` or ``os.X_OK``."""
+        rights = _rights(account)
+
+        def work() -> bytes:
+            found = _stat(path, True)
+            by_mode = bool(rights and found and granted(found, rights, right))
+            # Some containers know no faccessat2(2), and then it says no to everything.
+            allowed = by_mode or os.access(path, right, effective_ids=os.access in os.supports_effective_ids)
+            return b"yes" if found and allowed else b""
+
+        try:
+            return bool(call(rights, work, seconds=self._seconds(path)))
+        except (OSError, RefusedError):
+            return False
 
     def tail(self, path: str, owners: Collection[int] | None = None) -> str:
         """The last ``TAIL`` octets of a file as text.
@@ -131,25 +193,19 @@ class Host:
             return read_up_to(handle, TAIL)
 
         try:
-            return _text(call(None, work, limit=TAIL))
+            return _text(call(rights_on(path), work, seconds=self._seconds(path), limit=TAIL))
         except (OSError, RefusedError):
             return ""
 
+    def _seconds(self, path: str) -> float:
+        """How long one look at a file may take; OverdueError where there is no time left."""
+        if not self.deadline:
+            return SECONDS
+        self.deadline.keep(f"the look at {path}")
+        return self.deadline.within(SECONDS)
+
     def stat(self, path: str) -> FileStat | None:
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
-        return FileStat(
-            found.st_uid,
-            found.st_gid,
-            found.st_mode & 0o7777,
-            found.st_mtime,
-            found.st_size,
-            stat.S_ISDIR(found.st_mode),
-            stat.S_ISREG(found.st_mode),
-            os.path.islink(path),
-        )
+        return _stat(path, True)
 
     def real_path(self, path: str) -> str:
         """The path with all links followed."""
@@ -203,6 +259,35 @@ class Host:
     def _shadow(self) -> dict[str, tuple[str, str]]:
         fields = [line.split(":") for line in self._lines("/etc/shadow")]
         return {field[0]: (field[1], field[7]) for field in fields if len(field) > 7}
+
+
+def _rights(account: Account | None) -> Rights | None:
+    return Rights.of(account) if account and account.uid else None
+
+
+def _stat(path: str, follow: bool) -> FileStat | None:
+    try:
+        found = os.stat(path) if follow else os.lstat(path)
+        is_link = stat.S_ISLNK(os.lstat(path).st_mode)
+    except (OSError, ValueError):  # no such file, and no name that one can have
+        return None
+    return FileStat(
+        found.st_uid,
+        found.st_gid,
+        found.st_mode & 0o7777,
+        found.st_mtime,
+        found.st_size,
+        stat.S_ISDIR(found.st_mode),
+        stat.S_ISREG(found.st_mode),
+        is_link,
+    )
+
+
+def granted(found: FileStat, rights: Rights, right: int) -> bool:
+    """Whether the mode of a file gives a right; what lies above it is not looked at."""
+    groups = (rights.gid, *rights.groups)
+    shift = 6 if found.uid == rights.uid else 3 if found.gid in groups else 0
+    return bool(found.mode >> shift & right)
 
 
 def local_ipv4(fib_trie: Sequence[str]) -> list[str]:

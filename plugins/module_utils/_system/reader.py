@@ -36,11 +36,15 @@ SECONDS = 5.0  # for one look
 ENDING = 1.0  # seconds for a killed child to end; one that waits in the kernel for a file system may not
 PIECE = 1 << 16
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-DONE, REFUSED, FAILED = b"d", b"r", b"f"  # the first octet of what a child says
+DONE, REFUSED, UNSEEN, FAILED = b"d", b"r", b"u", b"f"  # the first octet of what a child says
 
 
 class RefusedError(Exception):
     """What is there is not a file that may be read; the text says why, after the file's name: "is a FIFO"."""
+
+
+class UnseenError(RefusedError):
+    """It may be a good file, but it was not read: it is too large, or did not answer in time."""
 
 
 class Rights(NamedTuple):
@@ -91,13 +95,13 @@ def read(
     """
 
     def work() -> bytes:
-        handle = open_plain(os.path.realpath(path) if follow else path, owners=owners, single=single)
+        handle = open_plain(path, owners=owners, single=single, follow=follow)
         found = os.fstat(handle)
         if found.st_size > limit:
-            raise RefusedError(f"is larger than {limit} octets")
+            raise UnseenError(f"is larger than {limit} octets")
         data = read_up_to(handle, limit + 1)
         if len(data) > limit:
-            raise RefusedError(f"is larger than {limit} octets")
+            raise UnseenError(f"is larger than {limit} octets")
         seen = Content(b"", found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_mtime, len(data))
         return json.dumps({**asdict(seen), "data": ""}).encode() + b"\n" + data
 
@@ -106,21 +110,28 @@ def read(
 
 
 def open_plain(
-    path: str, *, owners: Collection[int] | None = None, single: bool = False, folder: int | None = None
+    path: str,
+    *,
+    owners: Collection[int] | None = None,
+    single: bool = False,
+    follow: bool = False,
+    folder: int | None = None,
 ) -> int:
     """A descriptor of the regular file at ``path``, its time of access left as it is; see ``read``.
 
     ``folder`` is the descriptor of the directory that a relative ``path`` begins at.
     """
     try:
-        handle = quietly(path, OPEN, folder)
+        handle = quietly(path, OPEN & ~os.O_NOFOLLOW if follow else OPEN, folder)
+    except ValueError as error:  # a NUL, or what cannot be encoded
+        raise RefusedError("has a name that no file can have") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise RefusedError("is a link, which is not followed") from error
+            raise RefusedError("is a link, which is not followed" if not follow else "is a link to itself") from error
         if error.errno == errno.ENXIO:
             raise RefusedError("is not a regular file") from error
         if error.errno == errno.EWOULDBLOCK:
-            raise RefusedError("is held by a lease of another program") from error
+            raise UnseenError("is held by a lease of another program") from error
         raise
     found = os.fstat(handle)
     reason = ""
@@ -134,6 +145,30 @@ def open_plain(
         os.close(handle)
         raise RefusedError(reason)
     return handle
+
+
+def open_owned(path: str) -> int:
+    """A descriptor of root's own file that lies in somebody else's directory: no link leads to it, it has one name."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+    *above, name = [part for part in path.split("/") if part not in ("", ".")]
+    folder = os.open("/", flags)
+    try:
+        for part in above:
+            below = os.open(part, flags, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        handle = os.open(name, OPEN, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from error
+        raise
+    finally:
+        os.close(folder)
+    found = os.fstat(handle)
+    if found.st_uid == 0 and found.st_nlink == 1 and stat.S_ISREG(found.st_mode):
+        return handle
+    os.close(handle)
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def quietly(path: str, flags: int, folder: int | None = None) -> int:
@@ -186,15 +221,15 @@ def call(rights: Rights | None, work: Callable[[], bytes], *, seconds: float = S
         os.close(out)
         end(child)
     if said is None:
-        raise RefusedError(f"did not answer within {seconds:g} s")
+        raise UnseenError(f"did not answer within {seconds:g} s")
     kind_of, data = said[:1], said[1:]
     if kind_of == DONE and len(data) <= limit:
         return data
-    if kind_of == REFUSED:
-        raise RefusedError(data.decode("utf-8", "surrogateescape"))
+    if kind_of in (REFUSED, UNSEEN):
+        raise (RefusedError if kind_of == REFUSED else UnseenError)(data.decode("utf-8", "surrogateescape"))
     if kind_of == FAILED:
         raise OSError(*json.loads(data))
-    raise RefusedError("is more than can be read" if kind_of == DONE else "cannot be read: the reader ended")
+    raise UnseenError("is more than can be read" if kind_of == DONE else "cannot be read: the reader ended")
 
 
 def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> NoReturn:
@@ -206,7 +241,9 @@ def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> No
                 take(rights)
             said = DONE + work()
         except RefusedError as error:
-            said = REFUSED + str(error).encode("utf-8", "surrogateescape")
+            said = (UNSEEN if isinstance(error, UnseenError) else REFUSED) + str(error).encode(
+                "utf-8", "surrogateescape"
+            )
         except OSError as error:
             said = FAILED + json.dumps([error.errno, error.strerror, error.filename]).encode()
         view = memoryview(said)

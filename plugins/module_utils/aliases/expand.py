@@ -61,6 +61,12 @@ class Step:
     problems: tuple[Problem, ...] = ()
 
 
+def stopped(what: str, problems: tuple[Problem, ...]) -> Step:
+    """A way that ends at something that was not read: in an error, unless it is unknown whether the MTA can read it."""
+    unknown = any(problem.verdict == INCONCLUSIVE for problem in problems)
+    return Step((), () if unknown else (Destination("error", what),), problems)
+
+
 @dataclass(frozen=True)
 class Expansion:
     """An address and all that becomes of mail for it."""

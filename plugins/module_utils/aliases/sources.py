@@ -1,28 +1,30 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The texts that addresses are expanded from: where an entry stands, and who may read and write a list.
+"""The texts that addresses are expanded from: where an entry stands, and the lists that others own.
 
 Made for files of a million lines: an entry is searched for, the file is not parsed.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
 from array import array
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..verdict import FAIL, Problem
+from .._system.reader import RefusedError, UnseenError
+from ..verdict import FAIL, INCONCLUSIVE, Problem
 from .lines import FEW, index, occurrences, places, starts_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .._system.host import Account, Host
+    from .._system.reader import Content
 
-READ, WRITE, SEARCH = 4, 2, 1
+
+MEMBERS = 10_000  # of one list that is looked into
 
 _FIRST_WORD = re.compile(rb'^(?:"[^"\n]*"|[^\s:#"][^\s:]*)', re.MULTILINE)
 _BEHIND_A_KEY = re.compile(rb"[ \t]*(:|(?=[ \t\r\n])|$)")
@@ -100,34 +102,71 @@ class Source:
         return len(self._content) if found < 0 else found
 
 
-def may(host: Host, account: Account | None, path: str, right: int) -> bool:
-    """Whether an account can use a file, by the modes of the file and of the directories above; None is root."""
-    found = host.stat(path)
-    if found is None:
-        return False
-    if account is None or account.uid == 0:
-        return right != SEARCH or found.is_dir or bool(found.mode & 0o111)
-    shift = 6 if found.uid == account.uid else 3 if found.gid == account.gid else 0
-    above = posixpath.dirname(path)
-    return bool(found.mode >> shift & right) and (above in ("", path) or may(host, account, above, SEARCH))
+def members(path: str, found: Iterable[tuple[int, str]]) -> tuple[dict[str, str], tuple[Problem, ...]]:
+    """Each member of a list once, with the place where it stands first; they come with the numbers of their lines.
+
+    There is a problem where the list has more members than are looked at.
+    """
+    first: dict[str, str] = {}
+    for number, member in found:
+        if member not in first and len(first) >= MEMBERS:
+            message = f"{path} has more than {MEMBERS} members, and only these were looked at"
+            return first, (Problem("R1", INCONCLUSIVE, message, f"{path}:{number}", f"shorten {path}"),)
+        first.setdefault(member, f"{path}:{number}")
+    return first, ()
+
+
+class Forward(NamedTuple):
+    """A .forward file: ``content`` where it was read, else ``why`` not; both are empty where there is none.
+
+    ``seen`` is false where it may be good, and was not read all the same; ``denied`` says that the account may not.
+    """
+
+    content: Content | None = None
+    why: str = ""
+    seen: bool = True
+    denied: bool = False
+
+
+def forward(host: Host, path: str, account: Account | None, follow: bool) -> Forward:
+    """The .forward file at ``path``, as an account reads it (None: root)."""
+    try:
+        return Forward(host.read_as(path, account, follow=follow))
+    except UnseenError as error:
+        return Forward(why=str(error), seen=False)
+    except RefusedError as error:
+        return Forward(why=str(error))
+    except PermissionError:
+        # Who may not even look there sees no file.
+        there = host.stat_as(path, account, follow=False)
+        return (
+            Forward(why=f"cannot be read by {account.name if account else 'root'}", denied=True) if there else Forward()
+        )
+    except OSError:
+        return Forward()
 
 
 def include(host: Host, path: str, reader: Account | None, where: str) -> tuple[str, tuple[Problem, ...]]:
-    """The text of an ``:include:`` file, and what is wrong with it (row R9)."""
+    """The text of an ``:include:`` file, as ``reader`` reads it (None: root), and what is wrong with it (row R9)."""
 
-    def broken(message: str, remedy: str) -> tuple[str, tuple[Problem, ...]]:
-        return "", (Problem("R9", FAIL, f"the included file {path} {message}", where, remedy),)
+    def broken(message: str, remedy: str, verdict: str = FAIL) -> tuple[str, tuple[Problem, ...]]:
+        return "", (Problem("R9", verdict, f"the included file {path} {message}", where, remedy),)
 
     if not path.startswith("/"):
         return broken("is not named by its whole path", "write :include:/ and the whole path")
-    found = host.stat(path)
-    if found is None:
-        return broken("is missing", "write the file, or take the :include: out")
-    if not found.is_file:
-        return broken("is not a regular file", "put a text file in its place")
-    if found.mode & 0o022:
-        return broken(f"can be written by others than its owner (mode {found.mode:04o})", f"chmod go-w {path}")
-    if not may(host, reader, path, READ):
+    try:
+        found = host.read_as(path, reader, follow=True)
+    except UnseenError as error:
+        return broken(f"was not read: it {error}", "put a smaller text file of root's in its place", INCONCLUSIVE)
+    except RefusedError as error:
+        return broken(str(error), "put a text file in its place")
+    except PermissionError:
         name = reader.name if reader else "root"
         return broken(f"cannot be read by {name}, as whom the MTA opens it", f"chmod a+r {path}")
-    return host.read(path), ()
+    except (FileNotFoundError, NotADirectoryError):
+        return broken("is missing", "write the file, or take the :include: out")
+    except OSError as error:
+        return broken(f"cannot be opened: {error.strerror}", "write the file, or take the :include: out")
+    if found.mode & 0o022:
+        return broken(f"can be written by others than its owner (mode {found.mode:04o})", f"chmod go-w {path}")
+    return found.text, ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Union
 
+from ..aliases.expand import walk
 from ..errors import UserError
 from . import exim_log
 from .adapter import AliasFile, Served, Table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .._system.host import Host
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
+    from ..verdict import Problem
     from .adapter import Opinion
 
 OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals", "exim_user")
@@ -44,6 +46,8 @@ class Exim:
         self._router_list = drivers(said, "router")
         self._routers = Routers(host, self._settings, self._router_list, drivers(said, "transport"))
         self._oracle = Oracle(host)
+        self._readable: dict[str, bool] = {}
+        self._all_readable = True  # as far as was walked
 
     def _print(self, *what: str) -> str:
         done = self._host.run(["exim4", "-bP", *what])
@@ -139,19 +143,32 @@ class Exim:
     def expect(self, addresses: Sequence[str]) -> None:
         nodes = [self.node(address) for address in addresses]
         self._routers.warm(nodes)
-        self._oracle.ask(map(str, nodes))
+        self._oracle.ask(str(node) for node in nodes if self._answers(node))
+
+    def _answers(self, node: Address) -> bool:
+        """Whether Exim can be asked about an address: before a FIFO in the place of a list it waits for ever."""
+        if node.text not in self._readable:
+            self._readable[node.text] = not any(map(_unreadable, walk(node, self.step).problems))
+        return self._readable[node.text]
 
     def node(self, address: str) -> Address:
         return self._routers.address(address)
 
     def step(self, node: Node) -> Step:
-        return self._routers.include(node) if isinstance(node, Include) else self._routers.step(node)
+        found = self._routers.include(node) if isinstance(node, Include) else self._routers.step(node)
+        self._all_readable = self._all_readable and not any(map(_unreadable, found.problems))
+        return found
 
     def opinion(self, address: str) -> Opinion | None:
-        return self._oracle.opinion(str(self.node(address)))
+        node = self.node(address)
+        return self._oracle.opinion(str(node)) if self._all_readable or self._answers(node) else None
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         paths = [path.strip().replace("%s", "main") for path in self._settings.get("log_file_path", "").split(":")]
         written = next((path for path in paths if path.startswith("/")), "" if "syslog" in paths else LOG_FILE)
         owner = self._settings.get("exim_user", "Debian-exim")
         return exim_log.handed_on(self._host, written, owner, queue_id, since)
+
+
+def _unreadable(problem: Problem) -> bool:
+    return problem.id == "R9"

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from .._system.host import Host
 
 AT_ONCE = 200
+SECONDS = 30.0  # for all that are asked about at once
 UNDELIVERABLE = re.compile(r"^(.*?) is undeliverable:? ?(.*)$")
 DEFERRED = re.compile(r"^(.*?) cannot be resolved at this time:? ?(.*)$")
 # Any other deferral is a mistake on this host: a .forward file of the wrong mode, a table that cannot be read.
 ELSEWHERE = re.compile(r"host lookup did not complete|lookup of host|DNS|retry time")
 NOTES = re.compile(r"^mail to | is discarded$| -> .*$|\s+\[duplicate, would not be delivered\]$")
+
+
+PROMPT = re.compile(r"^> ", re.MULTILINE)
+LINE = re.compile(
+    r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\\\x00-\x1f\x7f])?"
+)  # a backslash at its end continues a line
 
 
 class Oracle:
@@ -33,13 +40,24 @@ class Oracle:
     def ask(self, addresses: Iterable[str]) -> None:
         """Ask about qualified addresses."""
         wanted = [address for address in dict.fromkeys(addresses) if address not in self._known]
-        for start in range(0, len(wanted), AT_ONCE):
-            part = wanted[start : start + AT_ONCE]
-            done = self._host.run(["exim4", "-bt", "--", *part], timeout=60.0)
-            said = verdicts(done.out)
-            for address in part:
-                deliverable, text = said.get(address.lower(), (None, "no answer"))
-                self._known[address] = Opinion(deliverable, f"exim4 -bt {address}", text)
+        for address in wanted:
+            self._known[address] = Opinion(None, f"exim4 -bt {address}", "no answer")
+        asked = [address for address in wanted if LINE.fullmatch(address)]
+        for start in range(0, len(asked), AT_ONCE):
+            self._ask(asked[start : start + AT_ONCE])
+
+    def _ask(self, part: list[str], tries: int = 2) -> None:
+        """Ask about some, and once more about those after the one that Exim does not come back from."""
+        # On standard input, for arguments can be read by everybody. Exim answers each line, after a prompt.
+        done = self._host.run(["exim4", "-bt"], stdin="".join(f"{address}\n" for address in part), timeout=SECONDS)
+        said = verdicts(PROMPT.sub("", done.out))
+        answered = [address for address in part if address.lower() in said]
+        for address in answered:
+            deliverable, text = said[address.lower()]
+            self._known[address] = Opinion(deliverable, f"exim4 -bt {address}", text)
+        rest = part[part.index(answered[-1]) + 2 :] if answered else part[1:]
+        if done.timed_out and rest and tries > 1:
+            self._ask(rest, tries - 1)
 
     def opinion(self, address: str) -> Opinion:
         self.ask([address])

@@ -9,21 +9,25 @@ depend on a message: domains, local_parts, affixes, check_local_user, condition 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..aliases.expand import Destination, Edge, Step
-from ..aliases.sources import Source, include
-from ..verdict import FAIL, WARN, Problem
-from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, redirections, split
+from ..aliases.expand import Destination, Edge, Step, stopped
+from ..aliases.sources import Source, forward, include, members
+from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
+from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, question, redirections, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .._system.host import Account, Host
+    from ..aliases.sources import Forward
 
 COMPILED = ("cdb", "dbm")
+PROMPT = "> "
+MARK = f"--- end of one expansion {os.urandom(8).hex()} ---"  # nobody who writes what is looked up can know it
 SKIPPED = frozenset(("verify_only", "no_address_test"))
 
 
@@ -157,10 +161,13 @@ class Routers:
         """What follows an ``:include:`` file."""
         text, problems = include(self.host, node.path, node.reader, node.via)
         if problems:
-            return Step((), (Destination("error", str(node)),), problems)
+            return stopped(str(node), problems)
         case = Case(node.router, node.address, self._values(node.address, node.router) or {}, node.reader)
-        members = [(f"{node.path}:{number}", item) for number, item in redirections(text)]
-        return self._members(case, node, members) if members else Step((), (), (_nothing(str(node), node.path),))
+        places, problems = members(node.path, redirections(text))
+        if not places:
+            return Step((), (), (_nothing(str(node), node.path),))
+        step = self._members(case, node, [(via, item) for item, via in places.items()])
+        return replace(step, problems=problems + step.problems)
 
     def _cases(self, address: Address) -> Iterator[Case]:
         for router in self._routers:
@@ -208,13 +215,20 @@ class Routers:
                 for option, what in (("domains", "domain"), ("local_parts", "local_part"))
             )
             and all(self.expand(text) == "1" for text in self._conditions(case))
-            and all(self._there(filled(item, values)) for item in items_of(router.get("require_files")))
+            and self._there(filled(item, values) for item in items_of(router.get("require_files")))
         )
 
-    def _there(self, item: str) -> bool:
-        """One item of require_files; an account before the path says as whom to look, which root need not ask."""
-        found = re.search(r"(!?)\+?(/.*)$", self.expand(item) or "")
-        return not found or (self.host.stat(found.group(2)) is not None) != bool(found.group(1))
+    def _there(self, items: Iterable[str]) -> bool:
+        """The items of require_files: paths, and before them the account as whom Exim looks for them."""
+        account = None
+        for item in items:
+            text = self.expand(item) or ""
+            found = re.search(r"(!?)\+?(/.*)$", text)
+            if not found:
+                account = self.host.account(text.partition(",")[0]) or account
+            elif (self.host.stat_as(found.group(2), account) is not None) == bool(found.group(1)):
+                return False
+        return True
 
     def _redirect(self, case: Case) -> tuple[Step | None, str]:
         """What a redirect router leads to, None where it declines; and where an entry stands that says nothing."""
@@ -223,6 +237,8 @@ class Routers:
         if listed.members:
             step = self._members(case, case.address, listed.members)
             return replace(step, problems=problems + step.problems), ""
+        if listed.problem and listed.problem.verdict == INCONCLUSIVE:
+            return Step((), (), problems), ""
         if listed.problem:
             end = "error" if listed.problem.verdict == FAIL else "pipe"
             where = listed.problem.where
@@ -240,21 +256,26 @@ class Routers:
             message = f"Exim's router {router.name} cannot read what it looks up"
             return Listed([], Problem("R10", FAIL, message, via, f"mend the data of {router.name}, or what it reads"))
         stale = next(filter(None, (self.stale(*table) for table in lookups(router.get("data")))), "")
-        members = [(via, item) for _line, item in redirections(text)]
+        found = [(via, item) for _line, item in redirections(text)]
         if stale:
-            return Listed(members, Problem("R10", FAIL, stale, via, "compile it again with exim_dbmbuild, or cdb"))
-        return Listed(members, blank=via if entry and not members else "")
+            return Listed(found, Problem("R10", FAIL, stale, via, "compile it again with exim_dbmbuild, or cdb"))
+        return Listed(found, blank=via if entry and not found else "")
 
     def _forward(self, case: Case) -> Listed:
         path = self.expand(filled(case.router.get("file"), case.values))
-        found = self.host.stat(path) if path else None
-        if not path or not found or not found.is_file:
+        if not path:
             return Listed([])
-        text = self.host.read(path)
+        reader = self._reader(case)
+        found = forward(self.host, path, reader, follow=True)
+        if not found.content:
+            passed_over = not found.why or (found.denied and "ignore_eacces" in case.router.flags)
+            return Listed([], None if passed_over else _unread(path, found, reader))
+        text = found.content.text
         if re.match(r"#\s*(exim|sieve) filter", text, re.IGNORECASE):
             message = f"{path} is a filter, and what it does with a message cannot be told beforehand"
             return Listed([], Problem("R5", WARN, message, path, "write addresses into it"))
-        return Listed([(f"{path}:{number}", item) for number, item in redirections(text)])
+        places, problems = members(path, redirections(text))
+        return Listed([(via, item) for item, via in places.items()], next(iter(problems), None))
 
     def _via(self, case: Case) -> tuple[str, bool]:
         """Where the entry stands that a router finds; and whether there is one at all."""
@@ -270,11 +291,11 @@ class Routers:
                     return f"{path}:{entry.line}", True
         return f"router {case.router.name}", False
 
-    def _members(self, case: Case, node: Address | Include, members: Sequence[tuple[str, str]]) -> Step:
+    def _members(self, case: Case, node: Address | Include, listed: Sequence[tuple[str, str]]) -> Step:
         edges: list[Edge] = []
         ends: list[Destination] = []
         problems: list[Problem] = []
-        for via, item in members:
+        for via, item in listed:
             special = re.match(r":(\w+):\s*(.*)", item)
             if special and special.group(1).lower() == "include":
                 edges.append(
@@ -293,6 +314,8 @@ class Routers:
                 problems += wrong
             else:
                 self._onward(case, node, item, via, edges, problems)
+        if len(edges) > 1:
+            self.warm([edge.target for edge in edges if isinstance(edge.target, Address)])
         return Step(tuple(edges), tuple(ends), tuple(problems))
 
     def _onward(
@@ -391,15 +414,17 @@ class Routers:
         asked = [text for text in wanted if text not in self._expanded]
         if not asked:
             return
-        # A mark of our own says where each answer ends, for it may have several lines.
-        done = self.host.run(["exim4", "-be", *(item for text in asked for item in (text, MARK))], timeout=60.0)
-        answers = done.out.split(MARK + "\n")
-        for text, answer in zip(asked, [*answers, *[""] * len(asked)]):
-            failed = answer.startswith("Failed: ") or (not answer and len(answers) <= len(asked))
-            self._expanded[text] = None if failed else answer.rstrip("\n")
-
-
-MARK = "--- end of one expansion ---"
+        self._expanded.update(dict.fromkeys(asked))
+        lines = {text: question(text) for text in asked}
+        asked = [text for text in asked if lines[text]]
+        # Everybody reads arguments in /proc, so that what is asked is none. A mark of our own, in a line by itself,
+        # says where each answer ends, for one may have several lines.
+        stdin = "".join(f"{lines[text]}\n{MARK}\n" for text in asked)
+        done = self.host.run(["exim4", "-be"], stdin=stdin, timeout=60.0)
+        answers = done.out.split(f"{PROMPT}{MARK}\n")
+        for text, answer in zip(asked, answers[:-1]):
+            said = answer.removeprefix(PROMPT)
+            self._expanded[text] = None if said.startswith("Failed: ") else said.removesuffix("\n")
 
 
 def source_of(path: str) -> str:
@@ -409,6 +434,16 @@ def source_of(path: str) -> str:
 
 def _match(what: str, value: str, items: str) -> str:
     return f"${{if match_{what}{{{escaped(value)}}}{{{items}}}{{1}}{{0}}}}" if items else ""
+
+
+def _unread(path: str, found: Forward, reader: Account | None) -> Problem:
+    """What is wrong with a .forward file that is there, and cannot be read."""
+    remedy = f"correct or remove {path}"
+    if not found.seen:
+        message = f"{path} was not read, so that nobody knows where the mail goes: it {found.why}"
+        return Problem("R9", INCONCLUSIVE, message, path, remedy)
+    name = reader.name if reader else "root"
+    return Problem("R9", FAIL, f"Exim reads {path} as {name}, and defers the mail: it {found.why}", path, remedy)
 
 
 def _nothing(name: str, where: str) -> Problem:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .quoted import end_of, inside, unquoted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,12 @@ _VARIABLE = re.compile(
 _LOOKUP = re.compile(
     r"\b(?P<kind>(?:partial\d*-)?(?:n?w?i?p?lsearch|dbmnz|dbm|cdb|dsearch)[\w*@,=]*)\s*[{;]\s*(?P<path>/[^}\s:;]+)"
 )
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SPECIAL = re.compile(r"\s*:(fail|defer|blackhole|unknown):", re.IGNORECASE)
+_SIGN = re.compile('[",#]')
+LONGEST = 16384  # octets that Exim takes of a line
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,16 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def question(text: str) -> str:
+    """The line that asks `exim4 -be` to expand a string; empty where no line can.
+
+    What stands around it expands to nothing. Without it a line that begins with a capital letter would define a macro,
+    blanks around it would be lost, and one that ends with a backslash would go on with the next line.
+    """
+    line = "${lc:}" + text.replace("\n", r"\n") + "${lc:}"
+    return "" if _CONTROL.search(line) or len(line.encode("utf-8", "surrogateescape")) >= LONGEST else line
+
+
 def escaped(value: str) -> str:
     """A value as it has to be written in an expandable string."""
     return re.sub(r"([\\${}])", r"\\\1", value)
@@ -93,23 +111,42 @@ def redirections(text: str) -> list[tuple[int, str]]:
     """The items of a redirection list, each with the number of its line, from 1 (chapter 22 of the specification)."""
     found = []
     for number, line in enumerate(re.sub(r"\\\n[ \t]*", " ", text).split("\n"), 1):
-        if re.match(r"\s*:(fail|defer|blackhole|unknown):", line, re.IGNORECASE):
+        if _SPECIAL.match(line):
             found.append((number, line.strip()))
             continue
-        bare = re.sub(r'("(?:[^"\\]|\\.)*")|(?:^|(?<=\s))#.*', lambda match: match.group(1) or "", line)
-        found += [
-            (number, item)
-            for item in (_item(part) for part in re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+', bare))
-            if item
-        ]
+        found += [(number, item) for item in map(_item, _parts(line)) if item]
     return found
+
+
+def _parts(line: str) -> list[str]:
+    """What stands between commas, up to a comment; within quotes neither is one.
+
+    A quotation mark that nothing closes parts as a comma does.
+    """
+    parts: list[str] = []
+    start, closes = 0, True
+    sign = _SIGN.search(line)
+    while sign:
+        here, at = sign.span()
+        end = end_of(line, here) if closes and sign.group() == '"' else -1
+        if sign.group() == "#":
+            if not here or line[here - 1].isspace():
+                return [*parts, line[start:here]]
+        elif end > 0:
+            at = end
+        else:
+            closes = closes and sign.group() != '"'
+            parts.append(line[start:here])
+            start = at
+        sign = _SIGN.search(line, at)
+    return [*parts, line[start:]]
 
 
 def _item(text: str) -> str:
     """An item without the blanks around it, and without quotes where they are around all of it."""
     text = text.strip()
-    whole = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', text)
-    return re.sub(r"\\(.)", r"\1", whole.group(1)) if whole else text
+    bare = inside(text)
+    return text if bare is None else bare
 
 
 def split(address: str) -> tuple[str, str]:
@@ -120,9 +157,9 @@ def split(address: str) -> tuple[str, str]:
         text = text.partition(":")[2]
     local, sign, domain = text.rpartition("@")
     local = local if sign else domain
-    if re.fullmatch(r'"(?:[^"\\]|\\.)*"', local):
+    if local.startswith('"') and end_of(local, 0) == len(local):
         local = local[1:-1]
-    return re.sub(r"\\(.)", r"\1", local).lower(), (domain if sign else "").lower()
+    return unquoted(local).lower(), (domain if sign else "").lower()
 
 
 def affixes(local: str, driver: Driver) -> tuple[str, str, str] | None:

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..aliases.expand import LIMIT, Destination, Edge, Step
+from ..aliases.expand import LIMIT, Destination, Edge, Step, stopped
 from ..aliases.sources import include
 from ..verdict import FAIL, INCONCLUSIVE, Problem
 from .adapter import AliasFile
@@ -179,11 +179,12 @@ class Session:
     def _include(self, here: Here, path: str, via: str) -> int:
         shown = self._made(f":include:{path}", INCLUDE, here, via)
         here.edges.append(Edge(here.node, shown.node, via))
-        text, problems = include(self._host, path, self._host.account(DAEMON), via)
+        daemon = self._host.account(DAEMON)
+        text, problems = include(self._host, path, daemon, via)
         shown.problems += problems
         if problems:
-            shown.ends.append(Destination("error", shown.node.text))
-            return int(self._host.stat(path) is not None)
+            shown.ends += stopped(shown.node.text, problems).destinations
+            return int(self._host.stat_as(path, daemon) is not None)
         for number, line in enumerate(text.split("\n"), 1):
             good, bad = items(line.strip())
             where = f"{path}:{number}"
@@ -242,7 +243,10 @@ class Session:
 
     def _forward(self, here: Here, action: Action, account: Account) -> None:
         found = forward(self._host, account)
-        if found.refused:
+        if found.unseen:
+            message = f"{found.path} was not read, so that nobody knows where mail goes: it {found.unseen}"
+            here.problems.append(Problem("R9", INCONCLUSIVE, message, found.path, f"correct or remove {found.path}"))
+        elif found.refused:
             message = f"smtpd refuses mail for {account.name}: {found.path} {found.refused}"
             here.fail("R9", message, found.path, f"correct or remove {account.home}/.forward")
         elif not self._members(here, [member for member in found.members if member[1].kind != INCLUDE]):

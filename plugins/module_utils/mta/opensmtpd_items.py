@@ -52,21 +52,24 @@ def _item(part: str) -> Item | None:
 
 def _split(line: str) -> tuple[list[str], bool]:
     """The parts between commas that are in no quotes; whether the last of them is complete."""
-    parts, part, quote, escaped = [], "", "", False
+    parts: list[str] = []
+    part: list[str] = []
+    quote, escaped = "", False
     for sign in line:
         if escaped:
-            part, escaped = part + sign, False
+            part.append(sign)
+            escaped = False
         elif sign == "\\":
             escaped = True
         elif sign == "," and not quote:
-            parts.append(part)
-            part = ""
+            parts.append("".join(part))
+            part = []
         else:
-            part += sign
+            part.append(sign)
             if sign in "\"'" and quote in ("", sign):
                 quote = "" if quote else sign
     whole = not (quote or escaped)
-    return [text for text in map(str.strip, [*parts, part] if whole else parts) if text], whole
+    return [text for text in map(str.strip, [*parts, "".join(part)] if whole else parts) if text], whole
 
 
 def split(address: str) -> tuple[str, str]:

@@ -15,15 +15,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Union
 
 from .._system.host import Account
-from ..aliases.expand import Destination, Edge, Step
-from ..aliases.sources import READ, include, may
-from ..verdict import FAIL, WARN, Problem
+from ..aliases.expand import Destination, Edge, Step, stopped
+from ..aliases.sources import Forward, forward, include, members
+from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
 from .postfix_route import LOCAL, ROUTING, Address, Route, Router
 from .postfix_syntax import Key, addresses, elements, expand, split, split_extension, with_extension
 from .postfix_tables import POSTALIAS, described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .._system.reader import Content
 
 ALIAS, INCLUDE, FORWARD = "alias", "include", "forward"
 DISCARDED = ("postmaster", "mailer-daemon")
@@ -84,6 +86,7 @@ class LocalDelivery:
         self._tables = router.tables
         self._alias_maps = router.maps("alias_maps")
         self._ahead: set[str] = set()
+        self._later: list[str] = []  # names that are asked with the next ones
 
     def recipient(self, node: Node, recipient: Local) -> Step:
         """What follows a recipient; ``node`` is the node that it is looked at for."""
@@ -128,25 +131,25 @@ class LocalDelivery:
             elif self._settings["reset_owner_alias"] == "yes":
                 way = replace(way, owner="")
         kept = extension if "alias" in self._router.propagated() else ""
-        members = addresses(answer.found.value)
-        if not members:
+        listed = [(member, answer.found.via) for member in addresses(answer.found.value)]
+        if not listed:
             return Step((), (), (*answer.problems, _empty(name, answer.found.via))), ""
-        step = self._members(node, recipient.address, [(member, answer.found.via) for member in members], way, kept)
+        step = self._members(node, recipient.address, listed, way, kept)
         return replace(step, problems=answer.problems + step.problems), ""
 
     def include(self, node: Include) -> Step:
         """What follows an ``:include:`` file."""
-        found = self._host.stat(node.path)
         rights = node.way.rights
-        if not rights and found and found.uid:
+        found = None if rights else self._host.stat(node.path)
+        if found and found.uid:
             owner = self._host.account_of(found.uid)
             rights = owner.name if owner else ""
         reader = self._host.account(rights) if rights else None
         text, problems = include(self._host, node.path, reader, node.via)
         if problems:
-            return Step((), (Destination("error", str(node)),), problems)
-        members = self._file_members(node.path, text)
-        if not members:
+            return stopped(str(node), problems)
+        listed, problems = self._file_members(node.path, text)
+        if not listed:
             return Step((), (), (_empty(str(node), node.path),))
         way = replace(
             node.way,
@@ -155,25 +158,22 @@ class LocalDelivery:
             rights=rights,
             kind=INCLUDE,
         )
-        return self._members(node, node.recipient, members, way, "")
+        step = self._members(node, node.recipient, listed, way, "")
+        return replace(step, problems=problems + step.problems)
 
-    def _file_members(self, path: str, text: str) -> list[tuple[str, str]]:
-        """The members of an included or .forward file, each with the place where it stands."""
-        return [
-            (member, f"{path}:{number}")
-            for number, line in enumerate(text.split("\n"), 1)
-            if not line.startswith("#")
-            for member in addresses(line)
-        ]
+    def _file_members(self, path: str, text: str) -> tuple[list[tuple[str, str]], tuple[Problem, ...]]:
+        """The members of an included or .forward file, each with its place, and whether these are not all."""
+        lines = enumerate(text.split("\n"), 1)
+        found = ((number, name) for number, line in lines if not line.startswith("#") for name in addresses(line))
+        places, problems = members(path, found)
+        return list(places.items()), problems
 
-    def _members(
-        self, node: Node, recipient: str, members: Sequence[tuple[str, str]], way: Way, extension: str
-    ) -> Step:
+    def _members(self, node: Node, recipient: str, listed: Sequence[tuple[str, str]], way: Way, extension: str) -> Step:
         """What the members of an alias, an included file or a .forward file lead to."""
         edges: list[Edge] = []
         ends: list[Destination] = []
         problems: list[Problem] = []
-        for member, via in members:
+        for member, via in listed:
             if member.startswith(("/", "~/", "|")):
                 end, wrong = self._file_or_program(member, via, way)
                 ends.append(end)
@@ -199,7 +199,10 @@ class LocalDelivery:
 
     def _look_ahead(self, names: Sequence[str]) -> None:
         """Ask the tables for names, and for all that their sources say these lead to: one process answers for all."""
-        pending = [name for name in names if name not in self._ahead]
+        wanted = [name for name in names if name not in self._ahead]
+        if not wanted:
+            return
+        pending = [*self._later, *wanted]
         fresh: list[Key] = []
         while pending and len(fresh) < AT_ONCE:
             name = pending.pop()
@@ -209,8 +212,9 @@ class LocalDelivery:
             fresh += [Key(name), Key("owner-" + name)]
             for table in self._alias_maps:
                 entry = self._tables.written(table, name)
-                members = addresses(entry.value) if entry else []
-                pending += [member.lower().partition("@")[0] for member in members if member[0] not in "/|:"]
+                found = addresses(entry.value) if entry else []
+                pending += [member.lower().partition("@")[0] for member in found if member[0] not in "/|:"]
+        self._later = pending
         self._tables.warm(self._alias_maps, fresh, POSTALIAS)
         self._router.warm_routes(self._router.rewritten(key.text)[0] for key in fresh[::2])
 
@@ -254,33 +258,25 @@ class LocalDelivery:
         self, node: Node, recipient: Local, account: Account, extension: str
     ) -> tuple[Step | None, tuple[Problem, ...]]:
         """What the recipient's .forward file leads to, and why one that is there is not used."""
-        for pattern in elements(self._settings["forward_path"]):
-            path = expand(pattern, self._values(recipient, account, extension))
-            found = self._host.stat(path) if path else None
-            if path and found:
-                break
-        else:
+        patterns = elements(self._settings["forward_path"])
+        paths = filter(None, (expand(pattern, self._values(recipient, account, extension)) for pattern in patterns))
+        looks = ((path, forward(self._host, path, account, follow=False)) for path in paths)
+        path, found = next(((path, found) for path, found in looks if found != Forward()), ("", Forward()))
+        if not found.seen:
+            message = f"{path} was not read, so that nobody knows where mail for {account.name} goes: it {found.why}"
+            return Step((), (), (Problem("R10", INCONCLUSIVE, message, path, f"correct or remove {path}"),)), ()
+        if not found.content and not found.why:
             return None, ()
-        why = (
-            "is not a regular file"
-            if found.is_link or not found.is_file
-            else "belongs to another account"
-            if found.uid not in (0, account.uid)
-            else "can be written by everybody"
-            if found.mode & 0o002
-            else f"cannot be read by {account.name}"
-            if not may(self._host, account, path, READ)
-            else ""
-        )
-        if why:
+        why = found.why or _not_used(found.content, account)
+        if why or not found.content:
             message = f"Postfix does not use {path}: it {why}"
             return None, (Problem("R10", WARN, message, path, f"correct or remove {path}"),)
-        members = self._file_members(path, self._host.read(path))
-        if not members:
+        listed, problems = self._file_members(path, found.content.text)
+        if not listed:
             return None, ()
         way = Way(split(recipient.address.lower())[0], account.name, account.name, account.name, FORWARD)
         kept = extension if "forward" in self._router.propagated() and extension not in path else ""
-        return self._members(node, recipient.address, members, way, kept), ()
+        return self._members(node, recipient.address, listed, way, kept), problems
 
     def _values(self, recipient: Local, account: Account, extension: str) -> dict[str, str | None]:
         local, domain = split(recipient.address)
@@ -364,6 +360,13 @@ class LocalDelivery:
         found = self._host.stat(place.compiled or place.source) if place.source else None
         owner = self._host.account_of(found.uid) if found and found.uid else None
         return owner.name if owner else ""
+
+
+def _not_used(found: Content | None, account: Account) -> str:
+    """Why Postfix does not use a .forward file that can be read; empty where it does."""
+    if found and found.uid not in (0, account.uid):
+        return "belongs to another account"
+    return "can be written by everybody" if found and found.mode & 0o002 else ""
 
 
 def _empty(name: str, where: str) -> Problem:

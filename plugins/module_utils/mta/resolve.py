@@ -8,13 +8,13 @@ The MTA says where mail ends; whether a person reads it there is judged here, fo
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from ..aliases.expand import Destination, Expansion, Step, walk
-from ..aliases.sources import SEARCH, WRITE, may
 from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from .._system.host import Host
     from .adapter import Adapter, Opinion
+
+
+NAME_MAX = 255  # octets of a file's name on every file system of Linux
+CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
 class Waiting(Protocol):
@@ -170,32 +174,42 @@ class Judge:
 
     def _file(self, end: Destination) -> Iterator[Problem]:
         account = self._host.account(end.account)
-        path = end.value.rstrip("/")
-        found, above = self._host.stat(path), posixpath.dirname(path)
-        if found and found.is_dir and not end.value.endswith("/"):
+        path, is_folder = end.value.rstrip("/"), end.value.endswith("/")
+        found, above = self._host.stat_as(path, account), posixpath.dirname(path)
+        if len(os.fsencode(posixpath.basename(path))) > NAME_MAX:
+            reason = f"its name is longer than {NAME_MAX} octets"
+        elif "\0" in path:
+            reason = "there is a NUL in its name"
+        elif found and found.is_dir and not is_folder:
             reason = "it is a directory"
+        elif found and not found.is_dir and is_folder:
+            reason = "it is no directory"
         elif found and not found.is_dir and found.mode & 0o111:
             reason = "it is executable"
-        elif not self._host.stat(above):
-            reason = f"there is no directory {above}"
-        elif not may(self._host, account, path if found else above, WRITE):
+        elif not self._host.stat_as(above, account):
+            reason = f"there is no directory {above}" + (f" that {end.account} can see" if end.account else "")
+        elif not self._host.may(account, path if found else above, os.W_OK):
             reason = f"{end.account}, as whom the MTA writes it, may not write there"
         else:
+            if found and not found.is_dir and not found.is_file:
+                message = f"the mail ends in {end.value}, which is no regular file: what becomes of it cannot be seen"
+                yield Problem("R3", WARN, message, end.via, "name a person's account there")
             return
         message = f"the mail ends in the file {end.value}, and cannot be written to it: {reason}"
         yield Problem("R3", FAIL, message, end.via, "name a person's account in its place")
 
     def _program(self, end: Destination) -> Iterator[Problem]:
         remedy = "name a person's account there, beside the program or in its place"
+        account = self._host.account(end.account)
         words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', end.value)
         program = words[0].strip("\"'") if words else ""
         path = program if program.startswith("/") else ""
         plain = not re.search(r"[;&|<>$`(){}\\]", end.value) and ":" not in program
         if plain and program and not path:
-            path = self._host.which(program) or ""
-        if (plain and not path) or (path and not self._host.stat(path)):
+            path = "" if "/" in program else self._host.which(program) or ""
+        if (plain and not path) or (path and not self._host.stat_as(path, account)):
             yield Problem("R5", FAIL, f"the mail ends in the program {program}, which is missing", end.via, remedy)
-        elif path and not may(self._host, self._host.account(end.account), path, SEARCH):
+        elif path and not self._host.may(account, path, os.X_OK):
             message = f"the mail ends in the program {path}, which {end.account} may not execute"
             yield Problem("R5", FAIL, message, end.via, remedy)
         else:
@@ -208,6 +222,10 @@ class Judge:
         if literal and literal.group(1).lower() in own:
             message = f"mail for {end.value} is handed to {end.next_hop}, which is this host itself"
             yield Problem("R1", FAIL, message, end.via, "name another host there, or serve the domain here")
+            return
+        if CONTROL.search(end.value + end.next_hop):
+            message = f"{end.value} has control characters in it, so that no other host can be asked for it"
+            yield Problem("R8", INCONCLUSIVE, message, end.via, "write the address without them")
             return
         if not self._far_end:
             message = f"{end.value} is not on this host, and the host that gets it was not asked"

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Union
 
-from ..aliases.expand import Destination, Edge, Step
-from ..aliases.sources import include
-from ..verdict import FAIL, WARN, Problem
+from ..aliases.expand import Destination, Edge, Step, stopped
+from ..aliases.sources import forward, include
+from ..aliases.sources import members as each_once
+from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
 from .sendmail_syntax import Map, Route, forward_files, maps, members, option, ports, relays_names
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ class Local:
 
 @dataclass(frozen=True)
 class Include:
-    """An ``:include:`` file on the way from one name."""
+    """An ``:include:`` file on the way from one name; ``reader`` is the account as whom Sendmail opens it."""
 
     path: str
     name: str
     way: Way
+    reader: str
     via: str = field(compare=False)
 
     def __str__(self) -> str:
@@ -164,18 +166,23 @@ class Router:
     def _account(self, node: Local, account: Account) -> Step:
         """What follows an account: its .forward file, or its mailbox."""
         mailbox = Step((), (Destination("mailbox", SPOOL + account.name, node.via, account.name),))
-        path, listed = ("", []) if node.final or account.name in node.way.forwarded else self._forward(account)
-        if not listed:
+        if node.final or account.name in node.way.forwarded:
             return mailbox
+        path, listed, problems = self._forward(account)
+        if not listed and any(problem.verdict == INCONCLUSIVE for problem in problems):
+            return Step((), (), problems)
+        if not listed:
+            return replace(mailbox, problems=problems)
         if self._tools.stays(account.name):
             message = (
                 f"mail for {account.name} stays in its own mailbox, whatever {path} says: others may write that file "
                 "or a directory above it, or the account may not read it, or all of it leads back"
             )
             remedy = f"correct owners and modes until `sendmail -bv {account.name}` shows where it leads, or remove it"
-            return replace(mailbox, problems=(Problem("R10", WARN, message, path, remedy),))
+            return replace(mailbox, problems=(*problems, Problem("R10", WARN, message, path, remedy)))
         way = replace(node.way, forwarded=node.way.forwarded | {account.name})
-        return self._members(node, node.name, listed, account.name, way)
+        step = self._members(node, node.name, listed, account.name, way)
+        return replace(step, problems=(*problems, *step.problems))
 
     def _nobody(self, node: Local, problems: tuple[Problem, ...]) -> Step:
         """A name that is neither an alias nor an account."""
@@ -191,26 +198,42 @@ class Router:
         problem = Problem("R3", FAIL, message, node.via, remedy)
         return Step((), (Destination("error", node.name, node.via),), (*problems, problem))
 
-    def _forward(self, account: Account) -> tuple[str, list[tuple[str, str]]]:
-        """The .forward file of an account, and its members, each with its line; none where it names no other."""
+    def _forward(self, account: Account) -> tuple[str, list[tuple[str, str]], tuple[Problem, ...]]:
+        """The .forward file of an account, its members, each with its line, and what is wrong with it.
+
+        There are no members where it names no other account.
+        """
         host = self._tools.route("postmaster").host
+        problems: list[Problem] = []
         for path in forward_files(option(self._cf, "ForwardPath"), account.home, host):
-            found = self._host.stat(path)
-            if found and found.is_file:
-                listed = _lines(path, self._host.read(path))
+            found = forward(self._host, path, account, follow=True)
+            if found.content:
+                listed, more = _lines(path, found.content.text)
                 names = {re.split(r"[+@]", member.lstrip("\\"))[0] for _via, member in listed}
-                return path, [] if names == {account.name} else listed
-        return "", []
+                return path, [] if names == {account.name} else listed, (*problems, *more)
+            if found.why:
+                unseen = f"{path} was not read, so that nobody knows where mail for {account.name} goes"
+                message = f"Sendmail passes over {path}" if found.seen else unseen
+                verdict = WARN if found.seen else INCONCLUSIVE
+                problems.append(
+                    Problem("R10", verdict, f"{message}: it {found.why}", path, f"correct or remove {path}")
+                )
+        return "", [], tuple(problems)
+
+    def _reader(self, name: str) -> Account | None:
+        """The account of a name or number; None is root, who reads what others hold with their rights."""
+        return self._host.account_of(int(name)) if name.isdigit() else self._host.account(name)
 
     def _include(self, node: Include) -> Step:
-        text, problems = include(self._host, node.path, None, node.via)
+        text, problems = include(self._host, node.path, self._reader(node.reader), node.via)
         if problems:
-            return Step((), (Destination("error", str(node)),), problems)
-        listed = _lines(node.path, text)
+            return stopped(str(node), problems)
+        listed, problems = _lines(node.path, text)
         if not listed:
             message = f"the included file {node.path} lists nobody"
             return Step((), (), (Problem("R2", FAIL, message, node.path, "name a person's account there"),))
-        return self._members(node, node.name, listed, self._default_user, node.way)
+        step = self._members(node, node.name, listed, node.reader, node.way)
+        return replace(step, problems=problems + step.problems)
 
     def _members(self, node: Node, name: str, listed: Sequence[tuple[str, str]], account: str, way: Way) -> Step:
         """What the members of an alias, an included file or a .forward file lead to."""
@@ -225,7 +248,7 @@ class Router:
             elif member.startswith("/"):
                 ends.append(Destination("file", member, via, account))
             elif member.lower().startswith(":include:"):
-                edges.append(Edge(node, Include(member[len(":include:") :].strip(), name, way, via), via))
+                edges.append(Edge(node, Include(member[len(":include:") :].strip(), name, way, account, via), via))
             elif member.lower().startswith("error:"):
                 ends.append(Destination("error", member, via))
                 message = f"the alias refuses the mail: {member}"
@@ -236,14 +259,15 @@ class Router:
                 target = member.lstrip("\\").lower()
                 own = target == name and isinstance(node, Local) and self._host.account(name) is None
                 edges.append(Edge(node, Local(target, own or member.startswith("\\"), way, via), via))
+        targets = [edge.target for edge in edges] if len(edges) > 1 else []
+        self._tools.warm_routes(target.text for target in targets if isinstance(target, Address))
+        self._tools.warm_aliases(target.name for target in targets if isinstance(target, Local) and not target.final)
         return Step(tuple(edges), tuple(ends), tuple(problems))
 
 
-def _lines(path: str, text: str) -> list[tuple[str, str]]:
-    """The members of a list, each with the place where it stands."""
-    return [
-        (f"{path}:{number}", member)
-        for number, line in enumerate(text.splitlines(), 1)
-        if not line.startswith("#")
-        for member in members(line)
-    ]
+def _lines(path: str, text: str) -> tuple[list[tuple[str, str]], tuple[Problem, ...]]:
+    """The members of a list, each with the place where it stands, and whether these are not all."""
+    lines = enumerate(text.splitlines(), 1)
+    found = ((number, name) for number, line in lines if not line.startswith("#") for name in members(line))
+    places, problems = each_once(path, found)
+    return [(via, member) for member, via in places.items()], problems

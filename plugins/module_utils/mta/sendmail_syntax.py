@@ -66,10 +66,13 @@ def ports(cf: str) -> dict[str, str]:
     return {mailer: port for mailer, port in rows if port not in ("25", "smtp")}
 
 
-def routes(text: str) -> list[Route]:
-    """The answers of the test mode to ``/parse``, in the order of the questions."""
+def route(text: str) -> Route | None:
+    """The answer of the test mode to one ``/parse``; None where it does not parse the address.
+
+    What it says of the address before that may look like an answer, so that the last line counts.
+    """
     rows = re.findall(r"^mailer (\S+?)(?:, host (.*?))?, user (.*)$", text, re.MULTILINE)
-    return [Route(mailer, host or "", user) for mailer, host, user in rows]
+    return Route(rows[-1][0], rows[-1][1], rows[-1][2]) if rows else None
 
 
 def relays_names(cf: str) -> bool:

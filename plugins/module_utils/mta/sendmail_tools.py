@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
 from ..aliases.sources import Source
 from ..verdict import FAIL, Problem
-from .sendmail_syntax import Map, Route, found_in_map, keys, members, onward, routes
+from .sendmail_syntax import Map, Route, found_in_map, keys, members, onward, route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._system.host import Host
     from ..aliases.sources import Entry
+
+
+MARK = f"mark{os.urandom(8).hex()}"  # nobody who writes an address can know it
+LONGEST = 1000  # octets: Sendmail cuts longer lines, and takes the rest for a command
+NO_ROUTE = Route("*error*", "", "Sendmail does not parse it")
 
 
 class Tools:
@@ -34,14 +40,20 @@ class Tools:
         return self._host.run(["sendmail", "-bt"], stdin="".join(line + "\n" for line in lines)).out
 
     def warm_routes(self, addresses: Iterable[str]) -> None:
-        wanted = [text for text in dict.fromkeys(addresses) if text not in self._routes and text.isprintable()]
-        if wanted:
-            self._routes.update(zip(wanted, routes(self.ask(f"/parse {text}" for text in wanted))))
+        wanted = [text for text in dict.fromkeys(addresses) if text not in self._routes]
+        self._routes.update(dict.fromkeys(wanted, NO_ROUTE))
+        asked = [text for text in wanted if text.isprintable() and 0 < len(text.encode()) <= LONGEST]
+        if not asked:
+            return
+        # A map that does not exist says where each answer ends: an address that is not parsed has none.
+        said = self.ask(line for text in asked for line in (f"/parse {text}", f"/map {MARK} x"))
+        for text, answer in zip(asked, said.split(f'Map named "{MARK}" not found')):
+            self._routes[text] = route(answer) or NO_ROUTE
 
     def route(self, address: str) -> Route:
         """What ruleset 0 makes of an address."""
         self.warm_routes([address])
-        return self._routes.get(address, Route("*error*", "", "Sendmail does not parse it"))
+        return self._routes[address]
 
     def warm_aliases(self, names: Iterable[str]) -> None:
         """Look names up as aliases, and all that the sources say these lead to: one process answers for all."""
@@ -52,7 +64,7 @@ class Tools:
                     wanted[key] = None
                     found = self.written(key)
                     pending += [name.partition("@")[0].lower() for name in members(found[1].value)] if found else []
-        asked = [key for key in wanted if re.fullmatch(r"[!-~]+", key)]
+        asked = [key for key in wanted if re.fullmatch(r"[!-~]{1,255}", key)]
         self._aliases.update(dict.fromkeys(wanted))
         if asked:
             self._aliases.update(found_in_map(self.ask(f"/map aliases {key}" for key in asked)))
@@ -68,7 +80,10 @@ class Tools:
 
     def stays(self, account: str) -> bool:
         """Whether mail for an account goes to its own mailbox alone, whatever its .forward file says."""
-        said = self._host.run(["sendmail", "-bv", account]).out.splitlines()
+        if not re.fullmatch(r"[\w.+-]+", account):
+            return False
+        # An account that a user's file names: a recipient in a header, for arguments can be read by everybody.
+        said = self._host.run(["sendmail", "-bv", "-t"], stdin=f"To: {account}\n\n").out.splitlines()
         return [line.partition("... ")[2] for line in said] == [f"deliverable: mailer local, user {account}"]
 
     def written(self, key: str) -> tuple[str, Entry] | None:

@@ -6,11 +6,25 @@
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import re
 from dataclasses import replace
 
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Account, Completed, FileStat, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import (
+    Account,
+    Completed,
+    FileStat,
+    Host,
+    granted,
+)
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import (
+    LIMIT,
+    Content,
+    RefusedError,
+    Rights,
+    UnseenError,
+)
 
 DEFAULTS = {
     "alias_database": "hash:/etc/aliases",
@@ -95,7 +109,10 @@ OLD, NEW = 1000.0, 2000.0
 
 
 class FakeHost(Host):
-    """``files`` holds texts by path, ``stats`` what differs from a file of root's with mode 0644."""
+    """``files`` holds texts by path, ``stats`` what differs from a file of root's with mode 0644.
+
+    ``traps`` are the errors that reading a path for an account ends with.
+    """
 
     def __init__(self, aliases="", files=None, stats=None, programs=("/usr/sbin/postconf",), **settings):
         self.settings = {**DEFAULTS, **settings}
@@ -103,6 +120,7 @@ class FakeHost(Host):
         self.files.update(files or {})
         self.stats = {path: {"kind": PROGRAM} for path in programs}
         self.stats.update(stats or {})
+        self.traps = {}
         self.commands = []
         self.answers = {}
         self.sockets = []
@@ -125,6 +143,34 @@ class FakeHost(Host):
         if path not in self.files:
             raise FileNotFoundError(2, "No such file or directory", path)
         return self.files[path]
+
+    def read_as(self, path, account, *, follow=False, limit=LIMIT):
+        trap, found = self.traps.get(path), self.stat(path)
+        if trap:
+            raise trap
+        if found and found.is_link and not follow:
+            raise RefusedError("is a link, which is not followed")
+        if found and found.is_dir:
+            raise RefusedError("is a directory, not a regular file")
+        data = self.read(path).encode("utf-8", "surrogateescape")
+        if not self.may(account, path, os.R_OK):
+            raise PermissionError(13, "Permission denied", path)
+        if len(data) > limit:
+            raise UnseenError(f"is larger than {limit} octets")
+        return Content(data, found.uid, found.gid, found.mode, found.mtime, len(data))
+
+    def stat_as(self, path, _account, **_follow):
+        return self.stat(path)
+
+    def may(self, account, path, right):
+        found = self.stat(path)
+        if found is None:
+            return False
+        if account is None or account.uid == 0:
+            return right != os.X_OK or found.is_dir or bool(found.mode & 0o111)
+        above = posixpath.dirname(path)
+        allowed = granted(found, Rights(account.uid, account.gid), right)
+        return allowed and (above in ("", path) or self.may(account, above, os.X_OK))
 
     def tail(self, path, owners=None):
         found = self.stat(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import exim_log
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_oracle import verdicts
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_oracle import Oracle, verdicts
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax import (
     Driver,
     affixes,
@@ -16,10 +16,11 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax
     items_of,
     lookups,
     named_list,
+    question,
     redirections,
     split,
 )
-from fakes import FakeHost
+from fakes import Completed, FakeHost
 
 ROUTERS = """
 aliases router:
@@ -94,6 +95,21 @@ def test_look_ups_name_their_type_and_file():
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("$primary_hostname", "${lc:}$primary_hostname${lc:}"),
+        ("A = b", "${lc:}A = b${lc:}"),
+        (" two\nlines\\", "${lc:} two\\nlines\\${lc:}"),
+        ("a\0b", ""),
+        ("a\rb", ""),
+        ("a" * 16384, ""),
+    ],
+)
+def test_a_question_to_exim_is_one_line_and_no_definition(text, line):
+    assert question(text) == line
+
+
+@pytest.mark.parametrize(
     ("text", "items"),
     [
         ("alice, bob", [(1, "alice"), (1, "bob")]),
@@ -103,6 +119,9 @@ def test_look_ups_name_their_type_and_file():
         (":fail: gone, for good", [(1, ":fail: gone, for good")]),
         (":include:/etc/list", [(1, ":include:/etc/list")]),
         (" ,, \n", []),
+        ('alice, "bob, carol', [(1, "alice"), (1, "bob"), (1, "carol")]),
+        ('"al\\"ice, x", bob#c #d', [(1, 'al"ice, x'), (1, "bob#c")]),
+        ('"a" "b, c"', [(1, '"a" "b, c"')]),
     ],
 )
 def test_a_redirection_list_is_read_as_exim_reads_it(text, items):
@@ -165,6 +184,30 @@ def test_the_word_of_exim_is_read_for_each_address_that_was_asked_about():
         "wrong@example.org": False,
     }
     assert verdicts(SAID)["list@example.org"][1] == "Unrouteable address"
+
+
+class Asked(FakeHost):
+    """A host whose `exim4 -bt` says of all addresses but one that they are fine, and does not come back from that."""
+
+    def run(self, argv, stdin="", **_timeout):
+        lines = stdin.splitlines()
+        self.commands.append((*argv, *lines))
+        good = lines[: lines.index("stuck@a.example")] if "stuck@a.example" in lines else lines
+        said = "".join(f"> {line}\n  router = account, transport = mailbox\n" for line in good)
+        return Completed(tuple(argv), 124, said + "> ", "", timed_out=len(good) < len(lines))
+
+
+def test_an_address_that_exim_does_not_come_back_from_leaves_the_others_their_answer():
+    host = Asked()
+    oracle = Oracle(host)
+    oracle.ask(["a@a.example", "stuck@a.example", "b@a.example", "line\nbreak@a.example", "back@a.example\\"])
+    said = {name: oracle.opinion(f"{name}@a.example").deliverable for name in ("a", "stuck", "b")}
+    assert said == {"a": True, "stuck": None, "b": True}
+    assert oracle.opinion("line\nbreak@a.example").deliverable is oracle.opinion("back@a.example\\").deliverable is None
+    assert host.commands == [
+        ("exim4", "-bt", "a@a.example", "stuck@a.example", "b@a.example"),
+        ("exim4", "-bt", "b@a.example"),
+    ]
 
 
 LOG = """\

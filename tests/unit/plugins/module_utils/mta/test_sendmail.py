@@ -18,7 +18,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.sendmail_sy
     members,
     option,
     ports,
-    routes,
+    route,
 )
 from fakes import FakeHost, journal
 
@@ -26,6 +26,10 @@ CF = """\
 Kaccess hash -T<TMPF> /etc/mail/access
 Kvirtuser hash -o /etc/mail/virtusertable.db
 Kresolve host -a<OKR> -T<TEMP>
+K
+Knothing
+Kempty hash
+Kblank hash \t
 O AliasFile=/etc/aliases,hash:/etc/mail/lists, dbm:-o /etc/more
 O DefaultUser=mail:mail
 Mesmtp,\t\tP=[IPC], F=mDFMuXa, R=EnvToSMTP, E=\\r\\n, L=990,
@@ -51,25 +55,21 @@ def test_the_configuration_names_its_options_maps_alias_files_and_ports():
     assert ports(CF) == {"esmtp2525": "2525"}
 
 
-PARSED = """\
-ADDRESS TEST MODE (ruleset 3 NOT automatically invoked)
-> Cracked address = $g
-Parsing envelope recipient address
-mailer local, user postmaster
-> Cracked address = $g
-nosuch@example.net... User unknown
-mailer *error*, host nouser, user 550 5.1.1 User unknown
-> Cracked address = $g
-mailer esmtp, host [primary.example.com], user postmaster@example.com
-> """
-
-
-def test_the_answers_of_the_test_mode_are_read_in_order():
-    assert routes(PARSED) == [
-        Route("local", "", "postmaster"),
-        Route("*error*", "nouser", "550 5.1.1 User unknown"),
-        Route("esmtp", "[primary.example.com]", "postmaster@example.com"),
-    ]
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("> Cracked address = $g\nParsing\nmailer local, user postmaster\n", Route("local", "", "postmaster")),
+        (
+            "nosuch@example.net... User unknown\nmailer *error*, host nouser, user 550 5.1.1 User unknown\n",
+            Route("*error*", "nouser", "550 5.1.1 User unknown"),
+        ),
+        ("mailer esmtp, host [a.example], user x@b.example\n> ", Route("esmtp", "[a.example]", "x@b.example")),
+        ("> Usage: /parse address\n> ", None),
+        ('mailer local, user root"... Unbalanced\nmailer esmtp, host b., user x\n', Route("esmtp", "b.", "x")),
+    ],
+)
+def test_the_last_word_of_the_test_mode_on_an_address_counts(answer, wanted):
+    assert route(answer) == wanted
 
 
 def test_what_a_map_returns_is_read_by_its_key():

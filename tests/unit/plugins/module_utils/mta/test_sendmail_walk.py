@@ -45,14 +45,21 @@ class Mta(FakeHost):
 
     def run(self, argv, stdin="", **_timeout):
         if argv[1] == "-bv":
-            said = f"{argv[2]}... deliverable: mailer local, user {argv[2]}\n" if argv[2] in self.stay else ""
+            name = stdin.removeprefix("To: ").strip()
+            said = f"{name}... deliverable: mailer local, user {name}\n" if name in self.stay else ""
             return Completed(tuple(argv), 75, said, "")
         answers = {"/parse": self.parse, "/map": self.look_up, "5": self.ruleset_5}
-        lines = [line.split(" ") for line in stdin.splitlines()]
-        said = [answers[words[0]](words[-1]) if words[0] in answers else self.of_class(words[0]) for words in lines]
+        lines = [line.split(" ") for line in stdin.split("\n")[:-1]]
+        said = [answers[words[0]](*words[1:]) if words[0] in answers else self.of_class(words[0]) for words in lines]
         return Completed(tuple(argv), 0, "Version 8.18.1\n$j = mail.example.org\n" + "\n".join(said), "")
 
-    def parse(self, address):
+    def parse(self, *words):
+        """The first word; what lacks a counterpart is complained of before the answer, as Sendmail does."""
+        address = words[0]
+        if address == "@":
+            return "it says nothing"
+        if address.startswith("mailer"):
+            return f"{' '.join(words)}... Unbalanced\nmailer local, user nobody"
         address = ROWS.get(address.lower(), address)
         local, _sign, domain = address.lower().partition("@")
         if domain == "example.net":
@@ -61,7 +68,9 @@ class Mta(FakeHost):
             return f"mailer local, user {local}"
         return f"mailer esmtp, host {domain}., user {address}"
 
-    def look_up(self, key):
+    def look_up(self, name, key):
+        if name != "aliases":
+            return f'Map named "{name}" not found'
         text = re.sub(r"\n[ \t]+", " ", self.files["/etc/aliases.db"])
         found = re.search(rf"^{re.escape(key)}:\s*(\S.*)$", text, re.MULTILINE | re.IGNORECASE)
         return (

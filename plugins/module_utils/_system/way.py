@@ -1,0 +1,78 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""With whose rights root may read a path: those of the first account on the way that can exchange what lies below it.
+
+Root's own files lie in directories that root alone can write. Whoever owns a directory on the way, or may write to it,
+can put a link to any file there; what that account may not read itself is then not read for it either.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+
+from .reader import Rights
+
+NOBODY = 65534
+LINKS = 40  # as many as the kernel follows
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def rights_on(path: str) -> Rights | None:
+    """The rights to read ``path`` with; None where nobody but root has a say, or where there is nothing.
+
+    Who is not root has no rights to lend, and reads with its own.
+    """
+    if os.geteuid():
+        return None
+    here, links = "/", 0
+    rest = _parts(os.path.join(os.getcwd(), path))
+    found = _held(here)
+    while found is None and rest:
+        name = rest.pop()
+        if name == "..":
+            here = os.path.dirname(here)
+            continue
+        below = os.path.join(here, name)
+        try:
+            seen = os.lstat(below)
+        except (OSError, ValueError):  # what is not there is nobody's
+            return None
+        if seen.st_uid == 0 and stat.S_ISLNK(seen.st_mode):
+            links += 1
+            if links > LINKS:
+                return None
+            target = os.readlink(below)
+            rest += _parts(target)
+            here = "/" if target.startswith("/") else here
+        else:
+            here, found = below, _held(below)
+    return found
+
+
+def _parts(path: str) -> list[str]:
+    """The names of a path, the last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _held(path: str) -> Rights | None:
+    """The rights of who else than root can exchange a file, or what is in a directory."""
+    found = os.lstat(path)
+    if found.st_uid:
+        return _of(found.st_uid)
+    open_to = found.st_mode & OTHERS_WRITE
+    if not stat.S_ISDIR(found.st_mode) or not open_to or found.st_mode & stat.S_ISVTX:
+        return None  # a file's content is its writers' own; in a sticky directory each entry is its owner's
+    if found.st_gid == 0 and not open_to & stat.S_IWOTH:
+        return None
+    return Rights(NOBODY, NOBODY if open_to & stat.S_IWOTH else found.st_gid)
+
+
+def _of(uid: int) -> Rights:
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:
+        return Rights(uid, NOBODY)
+    return Rights(uid, found.pw_gid, tuple(os.getgrouplist(found.pw_name, found.pw_gid)))
