@@ -107,13 +107,13 @@ def members(path: str, found: Iterable[tuple[int, str]]) -> tuple[dict[str, str]
 
     There is a problem where the list has more members than are looked at.
     """
-    places: dict[str, str] = {}
+    first: dict[str, str] = {}
     for number, member in found:
-        if member not in places and len(places) >= MEMBERS:
+        if member not in first and len(first) >= MEMBERS:
             message = f"{path} has more than {MEMBERS} members, and only these were looked at"
-            return places, (Problem("R1", INCONCLUSIVE, message, f"{path}:{number}", f"shorten {path}"),)
-        places.setdefault(member, f"{path}:{number}")
-    return places, ()
+            return first, (Problem("R1", INCONCLUSIVE, message, f"{path}:{number}", f"shorten {path}"),)
+        first.setdefault(member, f"{path}:{number}")
+    return first, ()
 
 
 class Forward(NamedTuple):
