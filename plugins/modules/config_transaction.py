@@ -274,6 +274,13 @@ options:
     description: How long a command may take, in seconds. A service that was started has 30 seconds to answer.
     type: float
     default: 120
+  deadline:
+    description:
+      - How long the comparison, the stage and the MTA's check may take in all, in seconds.
+      - Where that is over, the module fails and nothing is changed.
+      - A change that has begun is not cut off. Each of its commands has O(timeout).
+    type: float
+    default: 900
   state_dir:
     description: Where the journals are kept, with the old files.
     type: path
@@ -358,8 +365,10 @@ diff:
   elements: dict
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import unpack
@@ -440,20 +449,25 @@ ARGUMENTS = {
     },
     "reason": {**WORDS, "default": []},
     "timeout": {"type": "float", "default": 120},
+    "deadline": {"type": "float", "default": 900},
     "state_dir": {"type": "path", "default": "/var/lib/mailops-postmaster"},
 }
 
 
 def transact(params, check_mode):
     """The module's work, with a result in place of an end."""
-    if params["state"] == "apply":
-        files = unpack(params["files"], params["contents"])
-        return Transaction(Host(), {**params, "files": files, "contents": ""}).run(check_mode)
-    return end(Host(), params, check_mode)
+    if params["state"] != "apply":
+        return end(Host(), params, check_mode)
+    files = unpack(params["files"], params["contents"])
+    host = Host(Deadline(params["deadline"]))
+    try:
+        return Transaction(host, {**params, "files": files, "contents": ""}).run(check_mode)
+    except OverdueError as error:  # a change that has begun has no deadline
+        raise UserError(f"{error}; nothing was changed") from error
 
 
 def main():
-    run(transact, root=True, argument_spec=ARGUMENTS, supports_check_mode=True)
+    run(transact, root=True, whole=True, argument_spec=ARGUMENTS, supports_check_mode=True)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,12 @@ options:
       - Without this option, C(/var/lib/mailops-postmaster) for root, and C(~/.local/state/mailops-postmaster) for
         another account. That account can only edit tables in directories of its own, or of root.
     type: path
+  deadline:
+    description:
+      - How long the comparison may take, in seconds. After that nothing is changed.
+      - A change that has begun is not cut off. The command that compiles the table has its own limit.
+    type: float
+    default: 120
 """
 
 EXAMPLES = r"""
@@ -117,19 +123,21 @@ rebuilt:
   sample: true
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ALONE, apply_alone
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
 def mail_aliases(params, check_mode):
-    return apply_alone(Host(), params, check_mode)
+    return apply_alone(Host(Deadline(params["deadline"])), params, check_mode)
 
 
 def main():
     run(
         mail_aliases,
-        argument_spec=ALONE,
+        whole=True,
+        argument_spec={**ALONE, "deadline": {"type": "float", "default": 120}},
         supports_check_mode=True,
     )
 

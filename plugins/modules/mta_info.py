@@ -37,6 +37,10 @@ options:
     description: The MTA to ask where the host has several. Empty to find out.
     type: str
     default: ""
+  deadline:
+    description: How long the module may take in all, in seconds. After that it fails, and says what had not ended.
+    type: float
+    default: 120
 seealso:
   - module: mailops.postmaster.address_resolve
   - module: mailops.postmaster.postmaster_check
@@ -190,13 +194,14 @@ packages_missing:
   elements: str
 """
 
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
 def info(params, _check_mode):
-    return describe(Host(), params["names"], params["packages"], params["mta"])
+    return describe(Host(Deadline(params["deadline"])), params["names"], params["packages"], params["mta"])
 
 
 def main():
@@ -206,6 +211,7 @@ def main():
             "names": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "mta": {"type": "str", "default": ""},
+            "deadline": {"type": "float", "default": 120},
         },
         supports_check_mode=True,
     )

@@ -93,6 +93,10 @@ class Host:
     def __init__(self, deadline: Deadline | None = None) -> None:
         self.deadline = deadline
 
+    def begin_change(self) -> None:
+        """From now on the deadline is not kept: what is half changed is worse than what is late."""
+        self.deadline = None
+
     def run(self, argv: Sequence[str], stdin: str = "", timeout: float = 30.0) -> Completed:
         """Run a program without a shell, in the C locale, and wait ``timeout`` seconds at most.
 

@@ -67,6 +67,8 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, 
     rebuild = (changed or image is not None) and compiler.due(changed)
     if changed:
         _refuse_obstacles(path, image)
+    if (changed or rebuild) and not check_mode:
+        host.begin_change()
     if changed and not check_mode:
         _write(path, image, found.after())
     if rebuild and not check_mode:

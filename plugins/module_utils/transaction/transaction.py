@@ -100,6 +100,7 @@ class Transaction:
             seen, ended = self._store.look(), Ended()
             warnings, unfinished = self._store.put_aside(seen.bad), seen.journal
             if unfinished:
+                self._host.begin_change()
                 ended = roll_back(self._host, self._store, unfinished)
             elif seen.bad:
                 self._timer.disarm()
@@ -141,6 +142,7 @@ class Transaction:
         waiting = switch.waiting
         kept = dict.fromkeys(waiting, "the next run that is not in check mode tries it again")
         if waiting and not check_mode:
+            self._host.begin_change()
             with self._store.lock():
                 kept = kept if self._store.pending() else switch.settle(self._params["answers"])
         ended = Ended(kept=kept, unread=switch.unread)
@@ -235,6 +237,7 @@ class Transaction:
         how = activation(self._changes, self._unit)
         self._refuse_others(changes)
         journal = self._journal(changes, how)
+        self._host.begin_change()
         self._timer.arm(self._id, self._seconds, program())
         self._store.begin(journal)
         return self._carry_out(journal, changes, how)
@@ -255,6 +258,7 @@ class Transaction:
             answered=serving.answering,
             activation="restart",
         )
+        self._host.begin_change()
         self._timer.arm(self._id, OWN_TIME, program())
         self._store.begin(journal)
         self._timer.watch(self._id)
