@@ -336,9 +336,13 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "mta": host.mta.name,
         "version": attempt(host.mta.version, lambda _reason: ""),
         "domains": domains,
-        **(host.remove() if params["remove_messages"] else {}),
+        **(attempt(host.remove, _all_left) if params["remove_messages"] else {}),
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }
+
+
+def _all_left(reason: str) -> dict[str, Any]:
+    return {"messages_removed": 0, "messages_left": [reason]}
 
 
 def _by_domain(items: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

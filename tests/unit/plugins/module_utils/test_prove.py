@@ -14,23 +14,15 @@ from ansible_collections.mailops.postmaster.plugins.module_utils import prove
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.process import NoAnswerError
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
+from ansible_collections.mailops.postmaster.plugins.modules import postmaster_check
 from mail_servers import Mail, Server
 
 DEFAULTS = {
-    "domains": [],
-    "layers": ["resolves", "accepts", "lands"],
-    "send": True,
-    "send_forms": "one",
-    "probe": [],
-    "role_addresses": ["abuse"],
-    "allowed_accounts": [],
+    **{name: option["default"] for name, option in postmaster_check.ARGUMENTS.items()},
     "unread_days": 0,
-    "exempt": True,
     "timeout": 0,
     "report_only": True,
-    "mta": "",
-    "deadline": 20,
-    "remove_messages": False,
+    "deadline": 60,
 }
 
 
