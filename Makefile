@@ -63,6 +63,7 @@ conformance: ## docs/conformance.md, from what all scenarios measure
 
 .PHONY: bench
 bench: $(DEV) demo ## the figures of the README, for MTA=postfix or another
+	python tests/bench/sizes.py
 	tests/bench/run $(MTA)
 
 .PHONY: venv

@@ -118,6 +118,11 @@ def local_part(value: str) -> str:
     return value
 
 
+def folded_local_part(value: str) -> str:
+    """A local part of this host, whose letter case makes no difference."""
+    return local_part(value).lower()
+
+
 def target(value: str) -> str:
     """Where mail goes to: an account's name, or an address with its domain in lower case."""
     local, at, where = value.rpartition("@")

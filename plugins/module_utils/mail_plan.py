@@ -162,25 +162,31 @@ def _unique(items: Iterable[str]) -> list[str]:
 
 
 def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
-    found = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for name, addresses in _dict(note, NAMES.virtual, value, "a dictionary of domains").items():
         variable = f"{NAMES.virtual}[{quoted(name)}]"
         listed = _dict(note, variable, addresses or {}, "a dictionary of local parts, each with its targets")
-        found[note.canonical(NAMES.virtual, name, canonical.domain)] = {
-            note.local_part(variable, local): note.targets(f"{variable}[{quoted(local)}]", targets)
-            for local, targets in listed.items()
-        }
+        found[note.key(NAMES.virtual, name, canonical.domain, found)] = _addresses(note, variable, listed)
+    return found
+
+
+def _addresses(note: Collector, variable: str, listed: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """Local parts in lower case, each with its targets."""
+    found: dict[str, list[str]] = {}
+    for name, targets in listed.items():
+        local = note.key(variable, name, canonical.folded_local_part, found)
+        found[local] = note.targets(f"{variable}[{quoted(name)}]", targets)
     return found
 
 
 def _relay(note: Collector, value: Any, hostname: str) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for name, primary in _dict(note, NAMES.relay, value, "a dictionary of domains, each with its primary").items():
         variable = f"{NAMES.relay}[{quoted(name)}]"
         next_hop = note.canonical(variable, primary, canonical.next_hop)
         if next_hop == f"[{hostname}]":
             note.add(variable, primary, "the primary mail host of the domain, which is another host")
-        found[note.canonical(NAMES.relay, name, canonical.domain)] = next_hop
+        found[note.key(NAMES.relay, name, canonical.domain, found)] = next_hop
     return found
 
 
@@ -199,28 +205,27 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
     """
     wanted = {name: ["postmaster"] for name in roles}
     wanted["postmaster"] = note.targets(NAMES.postmaster, postmaster)
-    for name, value in _dict(note, NAMES.targets, targets, "a dictionary of names, each with its targets").items():
-        variable = f"{NAMES.targets}[{quoted(name)}]"
-        if name == "postmaster":
-            note.add(variable, value, f"any name but postmaster, whose target is {NAMES.postmaster}")
-        wanted[note.local_part(variable, name)] = note.targets(variable, value)
+    listed = _addresses(
+        note, NAMES.targets, _dict(note, NAMES.targets, targets, "a dictionary of names, each with its targets")
+    )
+    if "postmaster" in listed:
+        allowed = f"any name but postmaster, whose target is {NAMES.postmaster}"
+        note.add(f"{NAMES.targets}['postmaster']", listed["postmaster"], allowed)
+    wanted.update(listed)
     return {name: [] if found == [name] else found for name, found in wanted.items() if name}
 
 
 def _overrides(note: Collector, value: Any, served: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    found = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for name, addresses in _dict(note, NAMES.overrides, value, "a dictionary of domains").items():
         variable = f"{NAMES.overrides}[{quoted(name)}]"
-        domain = note.canonical(NAMES.overrides, name, canonical.domain)
+        domain = note.key(NAMES.overrides, name, canonical.domain, found)
         if domain and domain not in served:
             note.add(
                 NAMES.overrides, name, "a domain that this host serves ({})".format(", ".join(filter(None, served)))
             )
         listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
-        found[domain] = {
-            note.local_part(variable, local): note.targets(f"{variable}[{quoted(local)}]", targets)
-            for local, targets in listed.items()
-        }
+        found[domain] = _addresses(note, variable, listed)
     return found
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -79,9 +79,12 @@ class Collector:
         found = [self.canonical(variable, item, canonical.target) for item in values]
         return [item for item in found if item]
 
-    def local_part(self, variable: str, value: Any) -> str:
-        """The local part of an address of this host, whose letter case makes no difference."""
-        return self.canonical(variable, value, canonical.local_part).lower()
+    def key(self, variable: str, name: Any, form: Callable[[str], str], taken: Container[str]) -> str:
+        """The canonical form of a name, of which there is one however it is written."""
+        found = self.canonical(variable, name, form)
+        if found and found in taken:
+            self.add(variable, name, "each name once, in any letter case")
+        return found
 
     def number(self, variable: str, value: Any, least: int, most: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:

@@ -79,7 +79,7 @@ def edit(content: bytes, wanted: Mapping[str, Iterable[Target]], exact: bool = F
     end = "\r\n" if re.match(rb"[^\n]*\r\n", content) else "\n"
     missing, removed = dict(targets), 0
     states = {name: ADDED if found else ABSENT for name, found in targets.items()}
-    changes: list[Change] = []
+    changed = _Changes()
     for start, name in _every(lines) if exact else _managed(lines, targets):
         text, to = lines.text(start), missing.pop(name, ())
         entry = _entry(lines, start) if to else None
@@ -87,17 +87,16 @@ def edit(content: bytes, wanted: Mapping[str, Iterable[Target]], exact: bool = F
             states[name] = PRESENT
             continue
         new = (rewritten(entry, to, end) if entry else "") + comments(text)
-        changes.append(Change(start, lines.end(start), _octets(new)))
+        changed.add(start, lines.end(start), _octets(new))
         removed += name not in targets
         if name in targets or removed <= MOST_NAMES:
             states[name] = CHANGED if targets.get(name) else REMOVED
-    changes = _merged(changes)
     new = "".join(new_entry(name, to) + end for name, to in missing.items() if to)
     if new:
-        gap = "" if _last_octet(content, changes) in (b"", b"\n") else end
-        changes = _merged([*changes, Change(len(content), len(content), _octets(gap + new))])
+        gap = "" if _last_octet(content, changed.all()) in (b"", b"\n") else end
+        changed.add(len(content), len(content), _octets(gap + new))
     loop = cycle(targets, lambda name: _targets(lines, name, targets, exact))
-    return Edit(content, changes, states, removed, loop)
+    return Edit(content, changed.all(), states, removed, loop)
 
 
 def hunks(found: Edit) -> tuple[list[Hunk], int]:
@@ -172,15 +171,22 @@ def _targets(lines: Lines, name: str, managed: Mapping[str, Sequence[Target]], e
         return ()
 
 
-def _merged(changes: Iterable[Change]) -> list[Change]:
-    """Changes that touch each other as one."""
-    groups: list[list[Change]] = []
-    for change in changes:
-        if groups and groups[-1][-1].end == change.start:
-            groups[-1].append(change)
-        else:
-            groups.append([change])
-    return [Change(group[0].start, group[-1].end, b"".join(change.new for change in group)) for group in groups]
+class _Changes:
+    """Changes in order; those that touch each other are one."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, list[bytes]]] = []
+
+    def add(self, start: int, end: int, new: bytes) -> None:
+        parts: list[bytes] = []
+        if self._rows and self._rows[-1][1] == start:
+            start, _end, parts = self._rows.pop()
+        if new:
+            parts.append(new)
+        self._rows.append((start, end, parts))
+
+    def all(self) -> list[Change]:
+        return [Change(start, end, b"".join(parts)) for start, end, parts in self._rows]
 
 
 def _last_octet(content: bytes, changes: Sequence[Change]) -> bytes:

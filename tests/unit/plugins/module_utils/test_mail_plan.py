@@ -109,6 +109,13 @@ def model(**changes):
         ("role_addresses_services", "dns", "a list"),
         ("role_addresses_targets", {"postmaster": "bob"}, "any name but postmaster"),
         ("role_addresses_domains", {"example.com": {"abuse": "bob"}}, "a domain that this host serves"),
+        ("role_addresses_targets", {"PostMaster": "bob"}, "any name but postmaster"),
+        ("role_addresses_targets", {"noc": "bob", "NOC": "alice"}, "each name once"),
+        ("role_addresses_domains", {"example.org": {"abuse": "bob", "Abuse": "alice"}}, "each name once"),
+        ("role_addresses_domains", {"example.org": {"abuse": "bob"}, "EXAMPLE.org": {}}, "each name once"),
+        ("mta_virtual_domains", {"example.net": {"a": "bob", "A": "alice"}}, "each name once"),
+        ("mta_virtual_domains", {"example.net": {"a": "bob"}, "Example.net": {}}, "each name once"),
+        ("mta_relay_domains", {"example.com": "a.example.com", "Example.com": "b.example.com"}, "each name once"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(variable, value, named):
