@@ -40,7 +40,7 @@ def _logged(host: Host, message: str, since: float) -> dict[str, tuple[str, str]
     lines = journal(host, accounts(host, *ACCOUNTS), since, f"delivery evpid={re.escape(message)}")
     found = [
         re.fullmatch(
-            rf'\S+ \w+ delivery evpid=({re.escape(message)}[0-9a-f]+) .*\bresult="?(\w+)"? stat="?(.*?)"?', line.text
+            rf'\S+ \w+ delivery evpid=({re.escape(message)}[0-9a-f]+) .*?\bresult="?(\w+)"? stat="?(.*?)"?', line.text
         )
         for line in lines
         if line.program == "smtpd"

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 QUEUED_AS = re.compile(r"queued as ([0-9A-Za-z]+)")
 FORWARDED_AS = re.compile(r"forwarded as ([0-9A-Za-z]+)")
-STATUS = re.compile(r"\bstatus=(\w+) \((.*)\)\s*$")
+# An address can hold whatever a user writes between quotes, and the text at the end whatever a server answers: what
+# looks like a status in either is none.
+ADDRESS = r'<(?:"(?:[^"\\]|\\.)*"|[^"<>]*)(?:@[^"<>]*)?>'
+STATUS = re.compile(rf"to=({ADDRESS}), (?:orig_to={ADDRESS}, )?(?:[a-z_]+=[^,()<>]*, )*status=(\w+) \((.*)\)\s*$")
 STATES = {"bounced": "bounced", "expired": "bounced", "undeliverable": "bounced", "deferred": "deferred"}
 DELIVERING = re.compile(r"/(smtp|lmtp|local|virtual|pipe|error|retry|discard|qmgr)$")
 DEFERRED, QUEUED = "deferred", "queued"
@@ -52,10 +55,11 @@ def _statuses(log: Iterable[Line], queue_id: str) -> Iterator[tuple[str, str]]:
     """The last word of the log on each recipient of a message."""
     last: dict[str, tuple[str, str]] = {}
     for line in log:
-        status = STATUS.search(line.text) if line.text.startswith(f"{queue_id}: to=<") else None
-        recipient = line.text.partition(": to=<")[2].partition(">")[0]
+        named, _colon, said = line.text.partition(": ")
+        status = STATUS.match(said) if named == queue_id else None
         if status:
-            last[recipient] = (STATES.get(status.group(1), status.group(1)), status.group(2))
+            recipient, state, words = status.groups()
+            last[recipient] = (STATES.get(state, state), words)
     return iter(last.values())
 
 

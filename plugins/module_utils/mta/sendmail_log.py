@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .log import Line
 
 QUEUE_ID = re.compile(r"(?:^|\s)([0-9A-Za-z]{14,}) Message accepted")
+# what is before the status, as short as can be; what an address has between quotes is no part of the line's own words
+WORDS = r'(?:"(?:[^"\\]|\\.)*"|[^"])*?'
 PROGRAMS = ("sm-mta", "sendmail")
 STATES = {"2": "sent", "4": "deferred", "5": "bounced"}
 
@@ -35,6 +37,6 @@ def handed_on(host: Host, reply: str, since: float) -> HandedOn:
 
 
 def _fates(log: Iterable[Line], queue_id: str) -> dict[str, tuple[str, str]]:
-    pattern = re.compile(rf"{re.escape(queue_id)}: to=(.*?), .*?\bdsn=(\d)\.\S+, stat=(.*)")
+    pattern = re.compile(rf"{re.escape(queue_id)}: to=({WORDS}), {WORDS}\bdsn=(\d)\.\S+, stat=(.*)")
     found = [pattern.fullmatch(line.text) for line in log if line.program in PROGRAMS]
     return {said[1]: (STATES.get(said[2], "queued"), said[3]) for said in found if said}

@@ -151,3 +151,33 @@ def test_a_message_that_is_no_text_is_read_all_the_same():
     entry = {"MESSAGE": list("caf\xe9".encode("latin-1")), "SYSLOG_IDENTIFIER": "smtpd", "_UID": "0"}
     said = Completed((), 0, json.dumps(entry) + "\n" + json.dumps({"_UID": "0", "MESSAGE": None}) + "\n", "")
     assert [line.text for line in read_journal(Mail(said), {"0"}, 0, "x")] == ["", "caf\udce9"]
+
+
+INNER = "x>, relay=a, dsn=2.0.0, status=sent (x"
+
+
+@pytest.mark.parametrize(
+    ("mta", "line"),
+    [
+        ("postfix", f'4dJ1x: to=<"{INNER}"@b.example>, relay=none, dsn=5.4.4, status=bounced (no)'),
+        ("postfix", f'4dJ1x: to=<a@b>, orig_to=<"{INNER}"@b.example>, relay=none, dsn=5.4.4, status=bounced (no)'),
+        ("postfix", f"4dJ1x: to=<a@b>, relay=mx[192.0.2.9]:25, dsn=5.4.4, status=bounced (550 to=<c@d>, {INNER}))"),
+        ("postfix", '4dJ1x: to=<"a\\"b>, status=sent (x"@b>, relay=none, dsn=5.4.4, status=bounced (no)'),
+        (
+            "opensmtpd",
+            "44de mta delivery evpid=5db12e9c84738aaf to=<c@d> result=PermFail stat=550 e=5db12e9c result=Ok stat=250",
+        ),
+        (
+            "sendmail",
+            '6AN56eLW003647: to="x, dsn=2.0.0, stat=Sent"@b.example, mailer=esmtp, dsn=5.0.0, stat=User unknown',
+        ),
+        (
+            "sendmail",
+            "6AN56eLW003647: to=<a@b>, mailer=esmtp, dsn=5.0.0, stat=550 to=<a@b>, mailer=x, dsn=2.0.0, stat=Sent",
+        ),
+        ("exim by syslog", '1xVLlb-0000PB-2L ** "x => y R=z"@b.example R=x: Unrouteable 1xVLlb-0000PB-2L => a@b R=x'),
+    ],
+)
+def test_what_an_address_or_a_server_says_is_no_status(mta, line):
+    _line, name, ask = MTAS[mta]
+    assert ask(Mail(journal([line], name, "0"))).state == "bounced"
