@@ -21,7 +21,7 @@ import subprocess
 import sys
 
 ELSEWHERE = {"/proc", "/sys", "/dev"}
-INTERVAL = 0.01  # seconds between two looks
+INTERVAL = 0.03  # seconds between two looks
 
 
 def watch(texts):
