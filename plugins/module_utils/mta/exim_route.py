@@ -414,7 +414,7 @@ class Routers:
         asked = [text for text in wanted if text not in self._expanded]
         if not asked:
             return
-        self._expanded.update(dict.fromkeys(asked))
+        unanswered = asked
         lines = {text: question(text) for text in asked}
         asked = [text for text in asked if lines[text]]
         # Everybody reads arguments in /proc, so that what is asked is none. A mark of our own, in a line by itself,
@@ -422,6 +422,7 @@ class Routers:
         stdin = "".join(f"{lines[text]}\n{MARK}\n" for text in asked)
         done = self.host.ask(["exim4", "-be"], stdin=stdin, timeout=60.0)
         answers = done.out.split(f"{PROMPT}{MARK}\n")
+        self._expanded.update(dict.fromkeys(unanswered))
         for text, answer in zip(asked, answers[:-1]):
             said = answer.removeprefix(PROMPT)
             self._expanded[text] = None if said.startswith("Failed: ") else said.removesuffix("\n")
