@@ -139,14 +139,15 @@ class Tables:
         answers = self._answers.setdefault(name, {})
         wanted: set[str] = {key.text for key in keys if key.text not in answers and name not in self._errors}
         lines = [text for text in sorted(wanted) if text and text.isprintable()]
-        answers.update(dict.fromkeys(wanted))
         compiled = described(name).compiled
         if compiled and not self._host.stat(compiled):
             # Postfix's tools wait a second before they say so.
             self._errors[name] = compiled + " is missing"
         if not lines or name in self._errors:
+            answers.update(dict.fromkeys(wanted))
             return
         done = self._host.ask([tool, "-c", self._config, "-q", "-", name], stdin="\n".join(lines) + "\n")
+        answers.update(dict.fromkeys(wanted))
         fatal = [line for line in done.err.splitlines() if "fatal:" in line or "error:" in line]
         if done.rc and (fatal or done.rc != 1):
             self._errors[name] = (fatal or [done.err or f"rc {done.rc}"])[0].rpartition("fatal: ")[2]

@@ -41,12 +41,10 @@ class Tools:
 
     def warm_routes(self, addresses: Iterable[str]) -> None:
         wanted = [text for text in dict.fromkeys(addresses) if text not in self._routes]
-        self._routes.update(dict.fromkeys(wanted, NO_ROUTE))
         asked = [text for text in wanted if text.isprintable() and 0 < len(text.encode()) <= LONGEST]
-        if not asked:
-            return
         # A map that does not exist says where each answer ends: an address that is not parsed has none.
-        said = self.ask(line for text in asked for line in (f"/parse {text}", f"/map {MARK} x"))
+        said = self.ask(line for text in asked for line in (f"/parse {text}", f"/map {MARK} x")) if asked else ""
+        self._routes.update(dict.fromkeys(wanted, NO_ROUTE))
         for text, answer in zip(asked, said.split(f'Map named "{MARK}" not found')):
             self._routes[text] = route(answer) or NO_ROUTE
 
@@ -65,9 +63,8 @@ class Tools:
                     found = self.written(key)
                     pending += [name.partition("@")[0].lower() for name in members(found[1].value)] if found else []
         asked = [key for key in wanted if re.fullmatch(r"[!-~]{1,255}", key)]
-        self._aliases.update(dict.fromkeys(wanted))
-        if asked:
-            self._aliases.update(found_in_map(self.ask(f"/map aliases {key}" for key in asked)))
+        found_there = found_in_map(self.ask(f"/map aliases {key}" for key in asked)) if asked else {}
+        self._aliases.update({**dict.fromkeys(wanted), **found_there})
 
     def alias(self, name: str) -> tuple[str, str] | None:
         """The key under which a name is an alias, and the right-hand side."""

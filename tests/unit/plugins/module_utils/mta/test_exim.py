@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import exim_log
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_oracle import Oracle, verdicts
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax import (
