@@ -48,6 +48,7 @@ PURE = [
     "smtp/message.py",
     "smtp/dns.py",
     "mailbox/message.py",
+    "mailbox/own.py",
     "mailbox/waiting.py",
     "mta/identify.py",
     "mta/fate.py",

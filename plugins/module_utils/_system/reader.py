@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LIMIT = 1 << 20  # octets of a file that is read whole
 SECONDS = 5.0  # for one look
-ENDING = 1.0  # seconds for a killed child to end; one that waits in the kernel for a file system may not
+ENDING = 0.5  # seconds for a killed child to end; one that waits in the kernel for a file system may not
 PIECE = 1 << 16
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 DONE, REFUSED, UNSEEN, FAILED = b"d", b"r", b"u", b"f"  # the first octet of what a child says

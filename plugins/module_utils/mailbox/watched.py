@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.5  # seconds of one look; a mailbox with more to read is looked at again
 ANSWER = 10.0  # seconds for an answer, before the child is killed
-LATE = 1.0  # seconds after the deadline for the answer to a question that was asked before it
+LATE = 0.5  # seconds after the deadline for the answer to a question that was asked before it
 UNREAD = 3.0  # seconds for the look at what waits
 
 
