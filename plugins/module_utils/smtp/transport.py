@@ -330,14 +330,17 @@ def stream(server: str, query: bytes, timeout: float, port: int = 53) -> bytes |
 
 
 def _exactly(sock: socket.socket, size: int, until: float) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < size:
-        sock.settimeout(_left(until))
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(left)
         more = sock.recv(size - len(data))
         if not more:
             raise ConnectionError
         data += more
-    return data
+    return bytes(data)
 
 
 def _left(until: float) -> float:

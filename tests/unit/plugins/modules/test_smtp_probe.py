@@ -104,6 +104,25 @@ WRONG = [
     ({"deadline": -1}, "deadline: -1.0"),
     ({"deadline": float("nan")}, "deadline: nan"),
     ({"retries": 11}, "retries: 11"),
+    ({"deadline": float("inf")}, "deadline: inf"),
+    ({"timeout": float("inf")}, "timeout: inf"),
+    ({"servers": [""]}, "servers: ''"),
+    ({"servers": ["[::1"]}, "servers: '[::1'"),
+    ({"servers": ["mx.example.org:0"]}, "servers: 'mx.example.org:0'"),
+    ({"servers": ["mx.example.org:99999"]}, "servers: 'mx.example.org:99999'"),
+    ({"servers": ["mx.example.org:٢٥"]}, "servers: 'mx.example.org:٢٥'"),
+    (
+        {"servers": [f"mx{number}.example" for number in range(101)]},
+        "servers: 101 entries are too many; allowed: at most 100",
+    ),
+    ({"domains": [""]}, "domains: ''"),
+    ({"domains": [".".join(["a" * 60] * 5)]}, "domains: 'aaa"),
+    ({"domains": ["ü" * 100]}, "domains: 'üüü"),
+    ({"domains": ["a" * 1_000_000]}, "at most 1000 characters"),
+    ({"domains": [f"d{number}.example" for number in range(100_000)]}, "domains: 100000 entries are too many"),
+    ({"domains": ["-"] * 9000}, "8980 more mistakes of this kind."),
+    ({"helo": "a" * 1_000_000}, "helo: 'aaa"),
+    ({"sender": "a" * 65 + "@a.example"}, "sender: 'aaa"),
 ]
 
 

@@ -15,7 +15,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.smtp import cal
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp import transport
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.callouts import MOST, Callouts
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.far_end import FarEnd
-from hostile_servers import HOSTILE
+from hostile_servers import HOSTILE, repeats, says
 from mail_servers import Mail, Server
 
 A, B, C = (f"{name}@example.org" for name in ("postmaster", "abuse", "nosuch"))
@@ -175,3 +175,24 @@ def test_a_name_with_many_addresses_is_tried_at_a_few(monkeypatch):
     transcript = transport.Transcript()
     transport.connect("mx.example", 1, transport.Limits.starting_now(5, 20), transcript)
     assert len(transcript) == transport.ADDRESSES
+
+
+RESOLVERS = {
+    "octets now and then": repeats(b"", b"\xff\xff", b"x", 0.1),
+    "octets without a pause": repeats(b"", b"\xff\xff", b"x", 0.0002),
+    "a length and nothing": says(b"\xff\xff"),
+    "nothing": says(b""),
+    "the end": says(None),
+    "a flood": repeats(b"", b"\xff\xff", b"x" * 65535),
+}
+
+
+@pytest.mark.parametrize("name", RESOLVERS)
+def test_a_hostile_resolver_gets_no_more_than_its_time(serve, name):
+    class Resolver(RESOLVERS[name]):
+        greeting = b""
+
+    begun = time.monotonic()
+    found = transport.stream("127.0.0.1", b"a query\r\n", 0.5, serve(Resolver))
+    assert time.monotonic() - begun < 2
+    assert (found is None) == (name != "a flood")

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.dns import (
     MalformedError,
@@ -86,6 +89,29 @@ def test_a_response_is_read(data, wanted):
 def test_a_response_that_is_none_is_refused(data):
     with pytest.raises(MalformedError):
         decode(ASKED, data)
+
+
+# Each name is one label and a pointer to the name before it: the longest way that a name may lead through a message.
+STEP = 6  # octets of a label of three, and a pointer
+CHAIN = b"".join(
+    b"\x03abc" + (0xC000 | 12 + (0 if not at else len(response()) - 12 + (at - 1) * STEP)).to_bytes(2, "big")
+    for at in range(60)
+)
+HUGE = {
+    "records without end": response(answers=65535) + (POINTER + number(1) + number(1) + bytes(4) + number(0)) * 5400,
+    "a chain of pointers": response(answers=65535) + CHAIN * 180,
+    "one record of 64 KB": response(record(16, b"x" * 65000), answers=2),
+    "exchangers without end": response(answers=5000) + mx(1, POINTER) * 4000,
+    "64 KB of NULs": response(answers=65535) + bytes(65000),
+}
+
+
+@pytest.mark.parametrize("data", HUGE.values(), ids=HUGE)
+def test_the_largest_message_is_read_or_refused_at_once(data):
+    begun = time.process_time()
+    with contextlib.suppress(MalformedError):
+        decode(ASKED, data[:65535])
+    assert time.process_time() - begun < 2
 
 
 @given(st.binary(max_size=80), st.integers(0, 20))
