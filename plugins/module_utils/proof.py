@@ -25,6 +25,7 @@ EXEMPTION = "The host takes no mail from others, and is exempt (RFC 5321 section
 RELAYING = ("N1", "A15")  # what a client may do that the MTA trusts
 PARTS = {RESOLVES: "addresses", ACCEPTS: "checks", LANDS: "messages"}  # of which a layer consists
 WAITING = ("deferred", "queued", "unseen")  # states in which a message may arrive yet, or may have
+QUEUE = "the queue"
 PROVEN = ("mailbox", "file", "remote")
 
 
@@ -169,17 +170,36 @@ def lands(
     found: Mapping[str, Mapping[str, Found]],
     handed_on: Callable[[Mapping[str, Any]], HandedOn],
     unseen: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = (),
 ) -> dict[str, Any]:
     """Row D1 for every token message to one place; ``found`` is by token and then by mailbox.
 
-    ``unseen`` says of each mailbox that could not be looked at, or not as a whole, why.
+    ``unseen`` says of each mailbox that could not be looked at, or not as a whole, why. ``checks`` are of the queue:
+    that nothing is wrong with it is no evidence that mail arrives.
     """
     judged = []
     for message in messages:
         if message["domain"] == place.domain:
             known = expansion(place.address(role_of(message["recipient"])))
             judged.append(_judge(message, known, found.get(message["token"], {}), handed_on, unseen or {}))
-    return {"verdict": add_up(item["verdict"] for item in judged), "messages": judged}
+    return with_checks({"verdict": add_up(item["verdict"] for item in judged), "messages": judged}, checks)
+
+
+def with_checks(made: Mapping[str, Any], checks: Sequence[Check]) -> dict[str, Any]:
+    """The layer ``lands`` with the checks of the queue, which can only make it worse."""
+    verdicts = [made["verdict"], *(check.weight for check in checks if check.verdict != PASS)]
+    return {**made, "verdict": add_up(verdicts), "checks": [check.as_dict() for check in checks]}
+
+
+def moving(stopped: Sequence[str], paused: Sequence[str]) -> Check:
+    """Row D10: the processes of the MTA that are stopped, and what it says is paused."""
+    words = [f"{process} is stopped" for process in stopped] + [f"{name} is paused" for name in paused]
+    if not words:
+        return Check("D10", PASS, QUEUE)
+    message = f"mail is accepted and not delivered: {'; '.join(words)}"
+    return Check(
+        "D10", FAIL, QUEUE, message=message, remedy="let it go on (kill -CONT, smtpctl resume), or restart the MTA"
+    )
 
 
 def role_of(recipient: str) -> str:
@@ -273,15 +293,22 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[str]:
     for expansion in domain["resolves"].get("addresses", []):
         for problem in expansion["problems"]:
             yield _finding(problem["id"], problem["verdict"], expansion["address"], problem)
-    for check in domain["accepts"].get("checks", []):
+    for check in [*domain["accepts"].get("checks", []), *domain["lands"].get("checks", [])]:
         if check["verdict"] not in QUIET:
-            words = dict(check, where="{} -> {} {}".format(check["command"], check["code"] or "", check["text"]))
-            if check["limit"]:
-                words["remedy"] = "nothing on this host can: " + check["limit"]
-            yield _finding(check["id"], check["verdict"], check["address"], words)
+            yield _finding(check["id"], check["verdict"], check["address"], _words(check))
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
             yield _finding("D1", message["verdict"], message["recipient"], message)
+
+
+def _words(check: Mapping[str, Any]) -> dict[str, Any]:
+    """A check, with where it was made and what can be done about it."""
+    found = dict(check)
+    if check["command"]:
+        found["where"] = "{} -> {} {}".format(check["command"], check["code"] or "", check["text"])
+    if check.get("limit"):
+        found["remedy"] = "nothing on this host can: " + check["limit"]
+    return found
 
 
 def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import proof, stranger
 from ._system.deadline import Deadline
 from ._system.host import Host
+from ._system.processes import with_children
 from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.watched import Mailboxes
@@ -24,8 +25,9 @@ from .smtp import names
 from .smtp.callouts import Callouts
 from .smtp.names import literal
 from .smtp.probe import Options, hand_in, probe_each
+from .transaction.daemons import DAEMONS
 from .unexpected import attempt
-from .verdict import EXEMPT, FAIL, INCONCLUSIVE, add_up
+from .verdict import EXEMPT, FAIL, INCONCLUSIVE, SKIPPED, Check, add_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -101,6 +103,12 @@ class HostProof:
         return attempt(
             lambda: self.mta.handed_on(message["text"], self.since), lambda reason: proof.HandedOn("unseen", reason)
         )
+
+    def moving(self) -> Check:
+        """Row D10: whether all that works on the queue is free to do so."""
+        daemon, everything = DAEMONS.get(self.mta.name), self.host.processes()
+        found = with_children(daemon.among(everything), everything) if daemon else []
+        return proof.moving([str(one) for one in found if one.stopped], self.mta.paused())
 
     def _addresses(self) -> list[str]:
         """The host's own addresses at which its MTA listens, but not those that no other host reaches."""
@@ -301,6 +309,10 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         for place in places
     }
     found, lost = attempt(lambda: (host.found(messages) if LANDS in layers else {}, ""), lambda reason: ({}, reason))
+    queue = attempt(
+        lambda: [host.moving()] if LANDS in layers else [],
+        lambda reason: [Check("D10", INCONCLUSIVE, proof.QUEUE, message=reason)],
+    )
     asked, sent = _by_domain(checks), _by_domain(messages)
 
     def accepts(place: proof.Place) -> dict[str, Any]:
@@ -312,9 +324,9 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
     def lands(place: proof.Place) -> dict[str, Any]:
         mine = sent.get(place.domain, ())
         if unasked or (lost and mine):
-            return proof.not_seen(LANDS, unasked or lost)
-        made = proof.lands(place, mine, host.expansion, found, host.handed_on, host.unseen)
-        return {**made, "verdict": EXEMPT} if exempt and not made["messages"] else made
+            return proof.with_checks(proof.not_seen(LANDS, unasked or lost), queue)
+        made = proof.lands(place, mine, host.expansion, found, host.handed_on, host.unseen, queue)
+        return {**made, "verdict": EXEMPT} if exempt and made["verdict"] == SKIPPED else made
 
     domains = []
     for place in places:

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.registry import SPOOLS
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
@@ -158,7 +159,13 @@ def test_every_mta_has_a_reader_of_its_queue_and_can_be_replaced():
     documentation = (ROOT / "plugins" / "modules" / "config_transaction.py").read_text(encoding="utf-8")
     (text,) = re.findall(r'DOCUMENTATION = r"""(.*?)"""', documentation, re.DOTALL)
     suboptions = yaml.safe_load(text)["options"]["replaces"]["suboptions"]
-    assert sorted(SPOOLS) == sorted(KNOWN) == suboptions["mta"]["choices"] == suboptions["by"]["choices"]
+    assert (
+        sorted(SPOOLS)
+        == sorted(KNOWN)
+        == sorted(DAEMONS)
+        == suboptions["mta"]["choices"]
+        == suboptions["by"]["choices"]
+    )
 
 
 @pytest.mark.parametrize("spool", [spool for spool in SPOOLS.values() if spool.drain], ids=lambda spool: spool.mta)

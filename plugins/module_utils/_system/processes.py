@@ -24,13 +24,15 @@ PROC = "/proc"
 @dataclass(frozen=True)
 class Process:
     """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, and
-    ``program`` the path of what runs, empty where that is not seen."""
+    ``program`` the path of what runs, empty where that is not seen. One that is ``stopped`` does nothing until somebody
+    lets it go on (signal(7), SIGSTOP)."""
 
     pid: int
     parent: int
     name: str
     command: str
     program: str = ""
+    stopped: bool = False
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command or self.name})"
@@ -52,11 +54,11 @@ def _processes(proc: str) -> Iterator[Process]:
 def process(pid: int, status: str, cmdline: str) -> Process | None:
     """One process by its two files; None for one that has ended, and for one of another namespace."""
     fields = dict(re.findall(r"^(\w+):[ \t]*(.*)$", status, re.MULTILINE))
-    inside = len(fields.get("NSpid", "").split()) > 1
-    if inside or fields.get("State", "X")[:1] in "ZX":
+    inside, state = len(fields.get("NSpid", "").split()) > 1, fields.get("State", "X")[:1]
+    if inside or state in "ZX":
         return None
     command = " ".join(cmdline.replace("\0", " ").split())
-    return Process(pid, int(fields.get("PPid", "0")), fields.get("Name", ""), command)
+    return Process(pid, int(fields.get("PPid", "0")), fields.get("Name", ""), command, stopped=state in "Tt")
 
 
 def leaders(found: Iterable[Process]) -> list[Process]:

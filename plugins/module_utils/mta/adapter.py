@@ -103,3 +103,6 @@ class Adapter(Protocol):
 
     def handed_on(self, queue_id: str, since: float, /) -> HandedOn:
         """What became of a message: ``queue_id``, or a reply that names it; ``since`` in seconds since the epoch."""
+
+    def paused(self) -> list[str]:
+        """What of its deliveries the MTA itself says is paused until somebody lets it go on."""

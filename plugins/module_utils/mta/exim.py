@@ -162,6 +162,9 @@ class Exim:
         node = self.node(address)
         return self._oracle.opinion(str(node)) if self._all_readable or self._answers(node) else None
 
+    def paused(self) -> list[str]:
+        return []  # nobody can ask for that
+
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         paths = [path.strip().replace("%s", "main") for path in self._settings.get("log_file_path", "").split(":")]
         written = next((path for path in paths if path.startswith("/")), "" if "syslog" in paths else LOG_FILE)

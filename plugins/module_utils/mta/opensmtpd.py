@@ -172,6 +172,10 @@ class OpenSMTPD:
     def opinion(self, _address: str) -> None:
         """OpenSMTPD has no such tool: RCPT TO is the question."""
 
+    def paused(self) -> list[str]:
+        said = self._host.run(["smtpctl", "show", "status"]).out
+        return re.findall(r"^(MDA|MTA) paused$", said, re.MULTILINE)
+
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return opensmtpd_log.handed_on(self._host, queue_id, since)
 

@@ -123,6 +123,9 @@ class Postfix:
     def opinion(self, _address: str) -> None:
         """Postfix has no such tool: `sendmail -bv` sends its report as mail."""
 
+    def paused(self) -> list[str]:
+        return []  # nobody can ask for that
+
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return postfix_log.handed_on(
             self._host,

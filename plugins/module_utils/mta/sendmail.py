@@ -144,6 +144,9 @@ class Sendmail:
         deliverable = None if done.rc == TEMPORARY else done.rc == 0
         return Opinion(deliverable, done.command, "; ".join(words) or str(done.rc))
 
+    def paused(self) -> list[str]:
+        return []  # nobody can ask for that
+
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return sendmail_log.handed_on(self._host, queue_id, since)
 

@@ -61,8 +61,16 @@ def others(_entry: Entry) -> list[str]:
     return []
 
 
-DRAIN = """\
-smtpctl pause mda; smtpctl pause mta
+# A stop interrupts deliveries, which are then made twice. So they are paused: by a unit of systemd, which lets them go
+# on when the process that has started this one is gone, and after 30 s.
+DRAIN = r"""same='same() { test "$(cut -d " " -f 22 /proc/$1/stat 2>/dev/null)" = "$2"; }'
+since() { cut -d ' ' -f 22 /proc/$1/stat 2>/dev/null; }
+pid=$(systemctl show --property=MainPID --value opensmtpd)
+there="same $pid $(since $pid) && same $PPID $(since $PPID)"
+systemd-run --quiet --collect --description='Hold the deliveries of OpenSMTPD' --property=RuntimeMaxSec=30 \
+  --property="ExecStopPost=/bin/sh -c 'smtpctl resume mda; smtpctl resume mta; true'" \
+  /bin/sh -c "$same; smtpctl pause mda; smtpctl pause mta; while $there; do sleep 0.2; done" &&
+  timeout 2 sh -c 'until smtpctl show status | grep --quiet "MTA paused"; do sleep 0.05; done'
 timeout 10 sh -c 'while smtpctl show stats | grep --quiet inflight=[1-9]; do sleep 0.1; done'
 """
 

@@ -130,10 +130,18 @@ def directories(name: str) -> str:
     return f"{number:05X}"
 
 
-DRAIN = """\
+# A stop interrupts deliveries, which are then made twice. So the queue manager is held: by a unit of systemd that lets
+# it go on when the process that has started this one is gone, and after 20 s. It knows both by number and start.
+DRAIN = r"""same='same() { test "$(cut -d " " -f 22 /proc/$1/stat 2>/dev/null)" = "$2"; }'
+since() { cut -d ' ' -f 22 /proc/$1/stat 2>/dev/null; }
 set -- $(cat /var/spool/postfix/pid/master.pid 2>/dev/null)
 for pid in $(cat /proc/$1/task/$1/children 2>/dev/null); do
-  ! grep --quiet --line-regexp qmgr /proc/$pid/comm || kill -STOP $pid
+  grep --quiet --line-regexp qmgr /proc/$pid/comm || continue
+  there="same $pid $(since $pid) && same $PPID $(since $PPID)"
+  systemd-run --quiet --collect --description='Hold the queue manager of Postfix' --property=RuntimeMaxSec=20 \
+    --property="ExecStopPost=/bin/sh -c '$same; ! same $pid $(since $pid) || kill -CONT $pid'" \
+    /bin/sh -c "$same; kill -STOP $pid; while $there; do sleep 0.2; done" || break
+  timeout 2 sh -c "until grep --quiet '^State:.T' /proc/$pid/status; do sleep 0.05; done"
 done
 timeout 2 find /var/spool/postfix/active -type f -exec sh -c 'exec 9<"$1" && flock 9' sh {} ';' 2>/dev/null
 """

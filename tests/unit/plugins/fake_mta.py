@@ -59,6 +59,9 @@ class Mta:
     def opinion(self, _address):
         return None
 
+    def paused(self):
+        return []
+
     def handed_on(self, _queue_id, _since):
         return HandedOn("unknown", "nothing is known")
 

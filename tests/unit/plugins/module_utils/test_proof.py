@@ -216,3 +216,26 @@ def test_a_host_that_is_meant_to_take_mail_is_not_exempt():
     checks = proof.not_exempt(proof.unheard([ORG]))
     assert proof.accepts(ORG, checks)["verdict"] == "fail"
     assert "is meant to take mail" in checks[0]["message"]
+
+
+def test_a_queue_that_moves_is_no_evidence_that_mail_lands():
+    found = proof.lands(ORG, [], expansion, {}, lambda _message: None, checks=[proof.moving([], [])])
+    assert (found["verdict"], [check["verdict"] for check in found["checks"]]) == ("skipped", ["pass"])
+
+
+@pytest.mark.parametrize(
+    ("stopped", "paused", "said"),
+    [
+        (["process 7 (qmgr -l -t unix -u)"], [], "process 7 (qmgr -l -t unix -u) is stopped"),
+        ([], ["MDA", "MTA"], "MDA is paused; MTA is paused"),
+        (["process 7 (exim4 -bd)"], ["MTA"], "process 7 (exim4 -bd) is stopped; MTA is paused"),
+    ],
+)
+def test_a_queue_that_does_not_move_fails_though_no_message_was_sent(stopped, paused, said):
+    landed = proof.lands(ORG, [], expansion, {}, lambda _message: None, checks=[proof.moving(stopped, paused)])
+    domain = proof.domain_result(
+        ORG, {"resolves": {"verdict": "pass"}, "accepts": {"verdict": "pass"}, "lands": landed}
+    )
+    assert domain["verdict"] == "fail"
+    (line,) = proof.findings([domain, domain])
+    assert line.startswith(f"D10 fail: the queue: mail is accepted and not delivered: {said}. To mend it:")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
@@ -26,7 +27,8 @@ DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
     ("status", "found"),
     [
         (STATUS, DAEMON),
-        (STATUS.replace("S (sleeping)", "T (stopped)"), DAEMON),
+        (STATUS.replace("S (sleeping)", "T (stopped)"), replace(DAEMON, stopped=True)),
+        (STATUS.replace("S (sleeping)", "t (tracing stop)"), replace(DAEMON, stopped=True)),
         (STATUS.replace("NSpid:\t7\n", ""), DAEMON),
         (STATUS.replace("S (sleeping)", "Z (zombie)"), None),
         (STATUS.replace("S (sleeping)", "X (dead)"), None),

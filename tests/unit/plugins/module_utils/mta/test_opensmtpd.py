@@ -165,6 +165,21 @@ def test_a_text_is_in_use_as_it_was_when_smtpd_started_or_last_read_it(changed, 
     assert bool(OpenSMTPD(host).tables()[-1].stale) == stale
 
 
+@pytest.mark.parametrize(
+    ("said", "paused"),
+    [
+        ("MDA running\nMTA running\nSMTP running\n", []),
+        ("MDA paused\nMTA running\nSMTP running\n", ["MDA"]),
+        ("MDA paused\nMTA paused\nSMTP running\n", ["MDA", "MTA"]),
+        ("smtpctl: could not connect\n", []),
+    ],
+)
+def test_deliveries_that_are_paused_are_what_smtpctl_says(said, paused):
+    host = Smtpd(GOOD)
+    host.run = lambda argv: Completed(tuple(argv), 0, said, "")
+    assert OpenSMTPD(host).paused() == paused
+
+
 def test_the_host_is_described_by_its_configuration():
     served = OpenSMTPD(Smtpd(GOOD)).served()
     assert (served.hostname, served.local) == ("mail.example.org", ("mail.example.org", "example.org"))
