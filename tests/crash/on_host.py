@@ -204,22 +204,23 @@ def on_small(params, step, happens, undo):
     return said
 
 
-def refusal(host, params):
+def refusal(host, params, check_mode=False):
     """What the transaction says where it fails; empty where it does not."""
     try:
-        transactions.Transaction(host, params).run(False)
+        transactions.Transaction(host, params).run(check_mode)
     except (UserError, OSError) as error:
         return str(error)
     return ""
 
 
 def pinned(params, number):
-    """One of the files cannot be replaced until the transaction has ended, as where chattr(1) made it immutable."""
+    """One of the files cannot be replaced; check mode says the same as the transaction, or both are told."""
     path = [*(file["path"] for file in params["files"]), params["aliases"]["path"]][number - 1]
     subprocess.run(["mount", "--bind", path, path], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", path], check=True)
-        return refusal(Host(), params)
+        foreseen, said = refusal(Host(), params, check_mode=True), refusal(Host(), params)
+        return said if said == foreseen else f"{said}, and in check mode: {foreseen}"
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)  # somebody may be reading it
 

@@ -55,7 +55,7 @@ def _there(path: str) -> Iterator[int | None]:
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}, not a regular file", path)
         if doubt:
-            raise OSError(errno.EPERM, f"is not safe to read: {doubt}", path)
+            raise OSError(errno.EINVAL, f"is not safe to read: {doubt}", path)
         if loose and found.st_nlink != 1:
             raise OSError(errno.EINVAL, f"has {found.st_nlink} names, and its directory belongs to another", path)
         yield handle
@@ -69,9 +69,14 @@ def _image(handle: int) -> Image:
         return Image(file.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
+def real(path: str) -> str:
+    """Where a path leads. A link that somebody else can put there is not followed: it is what is replaced."""
+    return way(path).target
+
+
 def write_image(path: str, image: Image) -> None:
     """Put a file in place whole: written beside, flushed to disk, renamed. A link is kept and its target written."""
-    target = os.path.realpath(path)
+    target = real(path)
     _prepare(target, image)
     _put(target)
 
@@ -93,12 +98,12 @@ def swap(changes: Iterable[Change]) -> None:
 
 
 def _wanted(changes: Iterable[Change]) -> dict[str, Image]:
-    return {os.path.realpath(change.path): change.after for change in changes if change.changed}
+    return {real(change.path): change.after for change in changes if change.changed}
 
 
 def keep(path: str) -> None:
     """Keep a copy of a file beside it, where there is one."""
-    target = os.path.realpath(path)
+    target = real(path)
     with _there(target) as handle:
         if handle is None:
             return
@@ -124,7 +129,7 @@ def _copy_attributes(source: int, target: int) -> None:
 
 def restore(path: str, image: Image | None) -> None:
     """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already."""
-    target = os.path.realpath(path)
+    target = real(path)
     if image and _seen(target) != image:
         if _seen(_before(target)) == image:
             os.replace(_before(target), target)
@@ -149,7 +154,7 @@ def _seen(path: str) -> Image | None:
 
 def forget(path: str) -> None:
     """Remove what is kept beside a file."""
-    target = os.path.realpath(path)
+    target = real(path)
     for beside in (_before(target), _next(target)):
         if os.path.lexists(beside):
             os.unlink(beside)

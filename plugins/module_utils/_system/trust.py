@@ -4,11 +4,11 @@
 """Whether somebody else can lead a path elsewhere: whoever can write a directory on the way can put a link there.
 
 A directory is trusted that root or this account owns and nobody else can write; so is a name in a directory with the
-sticky bit, as /tmp is, where the file belongs to one of the two (unlink(2)). Only there a link is followed.
+sticky bit, as /tmp is, where the file belongs to one of the two (unlink(2)). Only there links are followed.
 
 The last directory may also be one of a system account, as Debian gives /etc/mail to Sendmail's. What is in it is then
 opened without following a link, under one name, and is replaced by a rename: so it does not matter what that account
-puts there meanwhile.
+puts there meanwhile. A link in it is followed if root owns it, as that of Debian's /etc/mail/aliases.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2
 class Way(NamedTuple):
     """Where a path leads, links followed, and why that is not certain: "/home/alice belongs to alice", or empty.
 
-    ``loose``: it is certain, but for the last name, which a system account can give to something else.
+    ``loose``: it is certain, but for the last name, which a system account can give to something else. Where the last
+    name is a link that is not followed, the target is that link.
     """
 
     target: str
@@ -48,18 +49,30 @@ def way(path: str) -> Way:
         place = os.path.join(here, name)
         found = lstat(place)
         why, system = _doubt(here, found)
-        loose = bool(why and system and not rest and not doubt and not (found and stat.S_ISLNK(found.st_mode)))
+        link = found if found and stat.S_ISLNK(found.st_mode) else None
+        loose = bool(why and system and not rest and not doubt and (not link or link.st_uid in trusted()))
         doubt = doubt or ("" if loose else why)
-        if found and stat.S_ISLNK(found.st_mode):
+        if link and (not why or loose):
             links += 1
             if links > LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            to = os.readlink(place)
+            to = _read_link(place, link)
             here = "/" if os.path.isabs(to) else here
             rest += _names(to)
         else:
             here = place
     return Way(here, doubt, loose)
+
+
+def _read_link(path: str, seen: os.stat_result) -> str:
+    """Where a link leads that was seen before; OSError where another one is there now."""
+    handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not os.path.samestat(os.fstat(handle), seen):
+            raise OSError(errno.ESTALE, "was exchanged by somebody else meanwhile", path)
+        return os.readlink("", dir_fd=handle)
+    finally:
+        os.close(handle)
 
 
 def trusted() -> frozenset[int]:

@@ -173,7 +173,7 @@ class Transaction:
         with tempfile.TemporaryDirectory(prefix=STAGE, dir=self._home()) as folder:
             stage, live = os.path.join(folder, "stage"), self._params["stage"]
             if live and os.path.isdir(live):
-                shutil.copytree(live, stage, symlinks=True)
+                shutil.copytree(live, stage, symlinks=True, ignore=_no_files)
             for change in self._changes:
                 path = self._in_stage(stage, change.path)
                 disk.make_folder(os.path.dirname(path))
@@ -248,7 +248,7 @@ class Transaction:
         alias_files = self._alias_files() if self._params["aliases"] else []
         switch = Switch.planned(self._host, self._store.folder, replaces, alias_files, self._id)
         switch.fetch()
-        images = {os.path.realpath(path): disk.read_image(path) for path in [*self._paths(), *alias_files]}
+        images = {disk.real(path): disk.read_image(path) for path in [*self._paths(), *alias_files]}
         serving = Service(self._host, switch.service, self._params["answers"], self._params["timeout"])
         journal = replace(
             self._journal([], "restart"),
@@ -320,7 +320,7 @@ class Transaction:
         return Journal(self._id, images, deadline, how, service, answers, answered, seconds)
 
     def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
-        return {os.path.realpath(change.path): change.before for change in changes if change.changed}
+        return {disk.real(change.path): change.before for change in changes if change.changed}
 
     def _paths(self) -> list[str]:
         """Where the files belong, and what is made of them."""
@@ -330,7 +330,7 @@ class Transaction:
         """The table of aliases, and all that may be compiled from it."""
         path = self._params["aliases"]["path"]
         named = self._params["aliases"]["compiled"] or [path + suffix for suffix in SUFFIXES]
-        return [os.path.realpath(found) for found in (path, *named)]
+        return [disk.real(found) for found in (path, *named)]
 
     def _put_in_place(self, changes: Sequence[Change], how: str) -> str:
         """Swap, activate, and write the aliases; an empty string, or what went wrong."""
@@ -406,6 +406,13 @@ class Transaction:
             **({"aliases": aliases} if self._aliases else {}),
             **more,
         }
+
+
+def _no_files(folder: str, names: list[str]) -> list[str]:
+    """What cannot be copied, such as a FIFO, which is no reason to fail."""
+    paths = {name: os.path.join(folder, name) for name in names}
+    copied = (os.path.isfile, os.path.isdir, os.path.islink)
+    return [name for name, path in paths.items() if not any(is_so(path) for is_so in copied)]
 
 
 def _octets(change: Change) -> int:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock as host_lock
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import obstacles, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
@@ -335,6 +338,42 @@ def test_a_line_that_is_not_managed_stays_whatever_it_says(run_module, host):
     host.write("a: b\nwhat is this\n")
     assert run(run_module, host, {"postmaster": "alice"})["changed"]
     assert host.path.read_text() == "a: b\nwhat is this\npostmaster: alice\n"
+
+
+def test_who_holds_a_lock_on_the_directory_of_the_table_is_in_nobody_s_way(run_module, host):
+    host.write(TABLE)
+    handle = os.open(host.path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert run(run_module, host, {"postmaster": "alice"})["changed"]
+    os.close(handle)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_table_that_cannot_be_replaced_is_named_before_anything_is_changed(
+    run_module, host, tmp_path, monkeypatch, check
+):
+    host.write(TABLE)
+    (tmp_path / "bin" / "mounts").write_text(f"1 2 3:4 / {host.path} rw - ext4 x rw\n")
+    monkeypatch.setattr(obstacles, "MOUNTS", str(tmp_path / "bin" / "mounts"))
+    result = run(run_module, host, {"postmaster": "alice"}, check=check)
+    assert result["msg"].startswith(f"{host.path} is a mount point")
+    assert (host.path.read_text(), host.count) == (TABLE, 0)
+
+
+@pytest.mark.parametrize("state_dir", [None, "given"])
+def test_another_account_has_a_lock_of_its_own(run_module, host, tmp_path, monkeypatch, state_dir):
+    """Which needs no right of root's."""
+    home = tmp_path / "bin" / "home"
+    monkeypatch.setattr(host_lock, "FOLDER", str(home / "of-root"))
+    monkeypatch.setattr(host_lock.os, "geteuid", lambda: 12345)
+    for module in (trust, host_lock):
+        monkeypatch.setattr(module, "trusted", lambda: frozenset((0, os.getuid())))
+    monkeypatch.setenv("HOME", str(home))
+    host.write(TABLE)
+    given = state_dir and str(home / state_dir)
+    assert run(run_module, host, {"postmaster": "alice"}, state_dir=given)["changed"]
+    made = home / (state_dir or ".local/state/mailops-postmaster")
+    assert [path.name for path in made.iterdir()] == ["lock"]
 
 
 def test_two_edits_at_once_are_refused(run_module, host):

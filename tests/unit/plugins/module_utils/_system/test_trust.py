@@ -24,10 +24,12 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "tmp").chmod(0o1777)
     links = {"etc/to-file": "file", "etc/to-home": "../home/file", "etc/to-mail": "../mail/file", "home/link": "file"}
     links |= {"mail/link": "file", "mail/to-etc": "/etc/shadow", "folder": "etc", "home/etc": "../etc"}
+    links |= {"mail/of-root": "file", "mail/of-root-to-etc": "../etc/file", "mail/folder": "../etc"}
     links |= {"etc/round": "round-again", "etc/round-again": "round"}
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
     owners = {"home": ALICE, "home/sub": ALICE, "mail": SYSTEM, "mail/sub": SYSTEM}
+    owners |= {"mail/link": SYSTEM, "mail/to-etc": SYSTEM}
     real = os.lstat
 
     def look(path):
@@ -50,13 +52,16 @@ WAYS = {
     "one that is not there, in it": ("home/none", "home/none", "home", False),
     "below it": ("home/sub/file", "home/sub/file", "home", False),
     "a link of root's into it": ("etc/to-home", "home/file", "home", False),
-    "a link in it": ("home/link", "home/file", "home", False),
-    "back out of it": ("home/etc/file", "etc/file", "home", False),
+    "a link in it": ("home/link", "home/link", "home", False),
+    "back out of it": ("home/etc/file", "home/etc/file", "home", False),
     "a system account's directory": ("mail/file", "mail/file", "", True),
     "one that is not there, in that": ("mail/none", "mail/none", "", True),
     "a link of root's into that": ("etc/to-mail", "mail/file", "", True),
-    "a link in that": ("mail/link", "mail/file", "mail", False),
-    "a link out of that": ("mail/to-etc", "/etc/shadow", "mail", False),
+    "a link in that": ("mail/link", "mail/link", "mail", False),
+    "a link out of that": ("mail/to-etc", "mail/to-etc", "mail", False),
+    "a link of root's in that": ("mail/of-root", "mail/file", "", True),
+    "a link of root's out of that": ("mail/of-root-to-etc", "etc/file", "", False),
+    "a directory that is a link of root's in that": ("mail/folder/file", "mail/folder/file", "mail", False),
     "below that": ("mail/sub/file", "mail/sub/file", "mail", False),
     "a file of one's own where anybody can make one": ("tmp/file", "tmp/file", "", False),
     "one that is not there, where anybody can make one": ("tmp/none", "tmp/none", "tmp", False),
@@ -94,6 +99,20 @@ def test_a_second_name_of_a_file_is_not_read_in_a_directory_of_another(place):
     with pytest.raises(OSError, match="has 2 names"):
         files.read_image(str(place / "mail" / "second"))
     assert files.read_image(str(place / "etc" / "file"))
+
+
+@pytest.mark.parametrize("image", [Image(b"old\n", 1, 1, 0o644), None])
+def test_a_link_that_others_put_in_place_of_a_file_is_what_comes_back_over(place, image):
+    """A rollback does not write through it."""
+    image = image and Image(image.content, os.geteuid(), os.getegid(), 0o644)
+    victim = place / "victim"
+    victim.write_text("of root's\n")
+    (place / "mail" / "link").unlink()
+    (place / "mail" / "link").symlink_to(victim)
+    path = place / "mail" / "link"
+    files.restore(str(path), image)
+    assert victim.read_text() == "of root's\n"
+    assert (path.read_text() == "old\n" and not path.is_symlink()) if image else not os.path.lexists(path)
 
 
 @pytest.mark.parametrize("beside", [".file.next", ".file.before"])

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import os
 import pathlib
 import time
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system import files
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, obstacles
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
@@ -131,6 +132,55 @@ def test_the_stage_has_the_new_files_among_the_others(transact, system):
     system.broken = look
     transact()
     assert seen == AFTER
+
+
+def test_what_is_no_file_beside_the_files_is_in_nobody_s_way(transact, live, system):
+    os.mkfifo(live / "fifo")
+    (live / "gone").symlink_to("nowhere")
+    seen = []
+    system.broken = lambda argv: argv[0] == "checker" and seen.extend(os.listdir(argv[1]))
+    assert transact()["state"] == "confirmed"
+    assert ("gone" in seen, "fifo" in seen) == (True, False)
+
+
+# What is in the place of a file that is to be changed, and what is said of it.
+IN_PLACE = {
+    "a FIFO": (os.mkfifo, "is a FIFO, not a regular file"),
+    "a directory": (os.mkdir, "is a directory, not a regular file"),
+    "a dangling link": (lambda path: path.symlink_to("gone"), "is a link to .*gone, which does not exist"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(("make", "said"), IN_PLACE.values(), ids=IN_PLACE)
+def test_what_cannot_be_replaced_is_named_before_anything_is_changed(transact, live, system, make, said, check_mode):
+    (live / "main.cf").unlink()
+    make(live / "main.cf")
+    with pytest.raises((UserError, OSError), match=said):
+        transact(check_mode)
+    assert sorted(os.listdir(live)) == ["main.cf", "master.cf"]
+    assert not [argv for argv in system.ran if argv[0] in ("start", "reload", "systemd-run", "checker")]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_mount_point_is_named_before_anything_is_changed(transact, live, system, tmp_path, monkeypatch, check_mode):
+    (live / "table").write_text("by hand\n")
+    (tmp_path / "mounts").write_text(f"1 2 3:4 / {live}/table rw - ext4 x rw\n")
+    monkeypatch.setattr(obstacles, "MOUNTS", str(tmp_path / "mounts"))
+    with pytest.raises(UserError, match=r"table is a mount point.*Nothing was changed"):
+        transact(check_mode, confirm_timeout=600)
+    assert (live / "main.cf").read_text() == OLD
+    assert not [argv for argv in system.ran if argv[0] in ("start", "reload", "systemd-run", "checker")]
+
+
+def test_who_holds_a_lock_on_the_directory_of_a_table_is_in_nobody_s_way(transact, live):
+    """Any user can open /etc, and lock it."""
+    aliases = {"path": str(live / "aliases"), "strategy": "merge", "compiled": None, "rebuild": []}
+    handle = os.open(live, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert transact(aliases={**aliases, "entries": {"postmaster": "alice"}})["state"] == "confirmed"
+    os.close(handle)
 
 
 def test_a_failed_activation_brings_the_old_files_back_and_says_why(transact, live, system):
