@@ -72,3 +72,10 @@ def number(least: int, most: int) -> Callable[[Any], Any]:
         return value
 
     return check
+
+
+def line(value: str) -> str:
+    """A text that a program can be asked about: a line break would ask about two."""
+    if not value or not value.isprintable():
+        raise ValueError("a text of one line, without control characters")
+    return value

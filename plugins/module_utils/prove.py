@@ -19,7 +19,7 @@ from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.watched import Mailboxes
 from .mta.registry import adapter as adapter_for
-from .mta.resolve import Unread, not_walked, resolve
+from .mta.resolve import Unread, resolve
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp import names
 from .smtp.callouts import Callouts
@@ -88,10 +88,8 @@ class HostProof:
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            self._expansions[address] = attempt(
-                lambda: resolve(self.host, self.mta, address, allowed, self._callouts, self._unread),
-                partial(not_walked, address),
-            ).as_dict()
+            found = resolve(self.host, self.mta, address, allowed, self._callouts, self._unread)
+            self._expansions[address] = found.as_dict()
         return self._expansions[address]
 
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:

@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 addresses:
-  description: One for each of O(addresses).
+  description: One for each of O(addresses); one that is given twice is there once.
   returned: always
   type: list
   elements: dict
@@ -129,19 +129,24 @@ addresses:
 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils.checked import Checked, line
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.callouts import Callouts
+from ansible_collections.mailops.postmaster.plugins.module_utils.unexpected import attempt
 
 
 def expand(params, _check_mode):
+    note = Checked(params)
+    addresses = note.each("addresses", line)
+    note.settle()
     deadline = Deadline(params["deadline"])
     host = Host(deadline)
     mta = adapter(host, params["mta"])
     asked = Callouts(mta.served().hostname, deadline) if params["ask_remote"] else None
-    mta.expect(params["addresses"])
-    found = [resolve(host, mta, address, params["allowed_accounts"], asked) for address in params["addresses"]]
+    attempt(lambda: mta.expect(addresses), lambda _reason: None)  # what cannot be asked at once is asked one by one
+    found = [resolve(host, mta, address, params["allowed_accounts"], asked) for address in addresses]
     return {"addresses": [expansion.as_dict() for expansion in found]}
 
 

@@ -89,7 +89,13 @@ def resolve(
     host that gets a remote address; without it such an address is not judged. ``unread`` says how long mail may wait in
     a mailbox that nobody reads; without it that is not asked.
     """
-    judge = Judge(host, adapter, allowed, far_end, unread)
+    return attempt(
+        lambda: _resolve(Judge(host, adapter, allowed, far_end, unread), host, adapter, address, far_end),
+        partial(not_walked, address),
+    )
+
+
+def _resolve(judge: Judge, host: Host, adapter: Adapter, address: str, far_end: AskFarEnd | None) -> Expansion:
     steps: dict[Hashable, Step] = {}
 
     def look(node: Any) -> Step:
