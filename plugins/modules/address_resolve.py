@@ -15,6 +15,9 @@ description:
     virtual and alias tables of every type, C(:include:) files, C(.forward) files and accounts.
   - Judges each place where the mail ends by rows R1 to R10 of the catalogue. Whether a person reads the mailbox, a
     program is there, another host takes the address, and whether a table in use says what its source says.
+  - A C(.forward) file, and what it includes, is read with the rights of its account, up to 1 MiB. What is no regular
+    file, or cannot be read, is a finding. Of a longer file, and of more than 10,000 members, the verdict is
+    V(inconclusive).
   - What is wrong with an address is data in the result; the task does not fail for it.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes

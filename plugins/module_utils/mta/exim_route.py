@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMPILED = ("cdb", "dbm")
 PROMPT = "> "
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MARK = f"--- end of one expansion {os.urandom(8).hex()} ---"  # nobody who writes what is looked up can know it
 SKIPPED = frozenset(("verify_only", "no_address_test"))
 
@@ -312,6 +313,10 @@ class Routers:
                 end, wrong = self._file_or_program(case, item, via)
                 ends.append(end)
                 problems += wrong
+            elif CONTROL.search(item):
+                ends.append(Destination("error", item, via))
+                message = f"{item} has a control character in it, and is no address"
+                problems.append(Problem("R3", FAIL, message, via, "write the address without it"))
             else:
                 self._onward(case, node, item, via, edges, problems)
         if len(edges) > 1:

@@ -1,0 +1,93 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a local user does while root looks at the host: `race` exchanges her files for others, `watch` reads /proc.
+
+Both take the seconds, and leave in her home what came of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import random
+import re
+import shutil
+import sys
+import time
+
+HOME = pathlib.Path.home()
+SECRET = "/root/hostile/secret"
+TOKEN = re.compile(rb"pl4nted-[0-9a-z]+")
+
+
+def text(content):
+    return lambda path: path.write_text(content)
+
+
+def link(target):
+    return lambda path: path.symlink_to(target)
+
+
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(300 << 20)
+
+
+TO_ROOT = [link(SECRET), link("/etc/shadow"), link("/root/hostile"), os.mkfifo, link("/dev/zero")]
+PLACES = {
+    ".forward": [
+        *TO_ROOT,
+        *(sparse, pathlib.Path.mkdir, link(".forward"), text(f":include:{SECRET}\n"), text(f":include:{HOME}/list\n")),
+        *(text(f"{HOME}/mbox\n"), text(f"{HOME}/Maildir/\n"), text(f"|/bin/cat {SECRET}\n"), text("\\alice\n")),
+        *(text("al\0ice\n"), text('"\\' * 1000), text(f"{SECRET}\n"), text(f":include:{HOME}/\0\n")),
+    ],
+    "list": [*TO_ROOT, text("alice\n"), text(f":include:{SECRET}\n"), text(f":include:{HOME}/list\n")],
+    "mbox": [*TO_ROOT, text("From a@b.example Thu Jan  1 00:00:00 2026\n\n"), pathlib.Path.mkdir],
+    "Maildir/new/1.1.1": [*TO_ROOT, text("Subject: one\n\n"), sparse],
+    "Maildir/cur": [link("/root/hostile"), pathlib.Path.mkdir, os.mkfifo],
+}
+
+
+def is_folder(path):
+    return not path.is_symlink() and path.is_dir()
+
+
+def remove(path):
+    if is_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def race(seconds):
+    """Put one thing after the other in each place, as fast as it goes; say how often."""
+    (HOME / "Maildir" / "new").mkdir(parents=True, exist_ok=True)
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        place = HOME / random.choice([*PLACES, ".forward", ".forward"])
+        beside = HOME / ".next"
+        remove(beside)
+        random.choice(PLACES[str(place.relative_to(HOME))])(beside)
+        if is_folder(place) or is_folder(beside):
+            remove(place)
+        beside.rename(place)
+        count += 1
+    (HOME / "raced").write_text(f"{count}\n")
+
+
+def watch(seconds):
+    """Read the arguments and the environment of every process that lets her; say what was found there."""
+    end, found, looks = time.monotonic() + seconds, set(), 0
+    while time.monotonic() < end:
+        for path in pathlib.Path("/proc").glob("[0-9]*/[ce][mn][dv][li][ir]*"):
+            with contextlib.suppress(OSError):  # it has ended, or is not hers to read
+                found |= set(TOKEN.findall(path.read_bytes()))
+        looks += 1
+    (HOME / "watched").write_text("".join(f"{token.decode()}\n" for token in sorted(found)))
+    (HOME / "looks").write_text(f"{looks}\n")
+
+
+if __name__ == "__main__":
+    {"race": race, "watch": watch}[sys.argv[1]](float(sys.argv[2]))
