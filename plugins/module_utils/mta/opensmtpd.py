@@ -173,7 +173,7 @@ class OpenSMTPD:
         """OpenSMTPD has no such tool: RCPT TO is the question."""
 
     def paused(self) -> list[str]:
-        said = self._host.run(["smtpctl", "show", "status"]).out
+        said = self._host.ask(["smtpctl", "show", "status"]).out
         return re.findall(r"^(MDA|MTA) paused$", said, re.MULTILINE)
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
