@@ -18,6 +18,8 @@ from .errors import UserError
 from .shown import shown
 from .unexpected import Part, words
 
+# what odd options do to Ansible; anything else that ends it before the module begins is meant, as by ansible-test
+ODD = (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError)
 LONGEST = 86400  # seconds that a module may take
 
 
@@ -77,5 +79,7 @@ def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractCon
 
 def _fail_plainly(error: Exception) -> None:
     """The end of a module that Ansible could not even begin, or cannot end."""
-    print(json.dumps({"failed": True, "msg": shown(words(error))}))
-    sys.exit(1)
+    if not isinstance(error, ODD):
+        raise error
+    sys.stdout.write(json.dumps({"failed": True, "msg": shown(words(error))}) + "\n")
+    raise SystemExit(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils import runner
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.modules import config_transaction, mail_aliases
@@ -76,3 +77,17 @@ def test_a_hostile_line_of_a_table_is_clean(run_module, tmp_path):
     (diff,) = run_module(mail_aliases, params, diff=True)["diff"]
     assert diff["before"] == "root: \\x1b[31mbob\n"
     assert (tmp_path / "aliases").read_text(encoding="utf-8") == "root: \x1b[31mbob\npostmaster: alice\n"
+
+
+def test_what_asks_for_the_options_alone_gets_its_own_exception(monkeypatch):
+    """As ansible-test does, which puts a class of its own in the place of Ansible's."""
+
+    class AskedError(RuntimeError):
+        pass
+
+    def asked(**_spec):
+        raise AskedError
+
+    monkeypatch.setattr(runner, "AnsibleModule", asked)
+    with pytest.raises(AskedError):
+        config_transaction.main()
