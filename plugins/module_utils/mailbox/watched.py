@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOOK = 0.5  # seconds of one look; a mailbox with more to read is looked at again
 ANSWER = 10.0  # seconds for an answer, before the child is killed
 LATE = 0.5  # seconds after the deadline for the answer to a question that was asked before it
+REMOVAL = 15.0  # seconds that a removal may take; a child that is killed while it holds a lock would leave it
 UNREAD = 3.0  # seconds for the look at what waits
 
 
@@ -110,9 +111,16 @@ class Mailboxes:
     def remove(self, path: str, tokens: Iterable[str]) -> tuple[int, str]:
         """Remove the messages of the proof that were found there: how many were, and why others are left."""
         wanted = [token for token in tokens if token in self._seen.get(path, NOTHING).counts]
-        there = sum(self._seen[path].counts[token] for token in wanted) if wanted else 0
+        if not wanted:
+            return 0, ""
+        there = sum(self._seen[path].counts[token] for token in wanted)
+        if self._deadline.left < REMOVAL:
+            return (
+                0,
+                f"{line(path)}: {there} were not removed, because less than {REMOVAL:g} s of the deadline were left",
+            )
         try:
-            removed = int(self._ask(path, {"do": "remove", "tokens": wanted})) if wanted else 0
+            removed = int(self._worker(path).ask({"do": "remove", "tokens": wanted}, REMOVAL))
         except (OSError, RefusedError) as error:
             return 0, f"{line(path)} {reason(error)}"
         left = there - removed
@@ -128,5 +136,7 @@ class Mailboxes:
     def _ask(self, path: str, question: dict[str, Any]) -> Any:
         if self._deadline.over:
             raise RefusedError(f"was not looked at: {self.over}")
-        worker = self._workers.setdefault(path, Worker(Box(path).answer))
-        return worker.ask(question, self._deadline.within(ANSWER) + LATE)
+        return self._worker(path).ask(question, self._deadline.within(ANSWER) + LATE)
+
+    def _worker(self, path: str) -> Worker:
+        return self._workers.setdefault(path, Worker(Box(path).answer))

@@ -266,3 +266,14 @@ def test_a_lock_is_let_go_whatever_happens(tmp_path):
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert os.listdir(tmp_path) == ["alice"]
     os.close(spot.folder)
+
+
+def test_without_time_for_a_lock_nothing_is_removed(tmp_path):
+    box = tmp_path / "alice"
+    box.write_text(own())
+    with contextlib.closing(Mailboxes(Deadline(10))) as mailboxes:
+        assert removed(mailboxes, box) == (
+            0,
+            f"{box}: 1 were not removed, because less than 15 s of the deadline were left",
+        )
+    assert box.read_text() == own()
