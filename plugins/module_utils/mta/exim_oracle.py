@@ -21,7 +21,7 @@ UNDELIVERABLE = re.compile(r"^(.*?) is undeliverable:? ?(.*)$")
 DEFERRED = re.compile(r"^(.*?) cannot be resolved at this time:? ?(.*)$")
 # Any other deferral is a mistake on this host: a .forward file of the wrong mode, a table that cannot be read.
 ELSEWHERE = re.compile(r"host lookup did not complete|lookup of host|DNS|retry time")
-NOTES = re.compile(r"^mail to | is discarded$| -> .*$|\s+\[duplicate, would not be delivered\]$")
+NOTES = re.compile(r"^mail to | is discarded$| -> .*$|(?<!\s)\s+\[duplicate, would not be delivered\]$")
 
 
 PROMPT = re.compile(r"^> ", re.MULTILINE)

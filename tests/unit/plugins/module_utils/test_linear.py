@@ -14,6 +14,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand 
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.sources import Source
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import Target, parse
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import (
+    exim_oracle,
     opensmtpd_syntax,
     postfix_syntax,
 )
@@ -72,6 +73,7 @@ LINEAR = {
     "a walk along a chain": (5_000, lambda n: [[k + 1] for k in range(n)], lambda graph: walk(0, lambda k: Step(
         tuple(Edge(k, t, "f:1") for t in graph[k]) if k < len(graph) else ()))),
     "a walk on which each node leads back": (5_000, leads_back, lambda step: walk(0, step)),
+    "Exim: blanks in an answer": (4_000, lambda n: "a" + " " * n + "b", lambda line: exim_oracle.NOTES.sub("", line)),
     "Postfix: many members": (20_000, lambda n: "a, " * n, postfix_syntax.addresses),
     "Postfix: one long address": (20_000, lambda n: "a." * n + "@b", postfix_syntax.addresses),
     "Postfix: comments": (20_000, lambda n: "(a)" * n, postfix_syntax.addresses),
