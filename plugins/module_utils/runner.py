@@ -79,7 +79,7 @@ def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractCon
 
 def _fail_plainly(error: Exception) -> None:
     """The end of a module that Ansible could not even begin, or cannot end."""
-    if not isinstance(error, ODD) and error.__class__ is not Exception:  # which Ansible raises where options are no JSON
+    if not isinstance(error, ODD) and error.__class__ is not Exception:  # Ansible's own where options are no JSON
         raise error
     sys.stdout.write(json.dumps({"failed": True, "msg": shown(words(error))}) + "\n")
     raise SystemExit(1)
