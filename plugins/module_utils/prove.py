@@ -105,7 +105,7 @@ class HostProof:
     def moving(self) -> Check:
         """Row D10: whether all that works on the queue is free to do so."""
         daemon, everything = DAEMONS.get(self.mta.name), self.host.processes()
-        found = with_children(daemon.among(everything), everything) if daemon else []
+        found = with_children(daemon.among(everything), daemon.own(everything)) if daemon else []
         return proof.moving([str(one) for one in found if one.stopped], self.mta.paused())
 
     def _addresses(self) -> list[str]:

@@ -328,7 +328,8 @@ def _holders(inodes: set[str]) -> dict[str, dict[int, str]]:
     """The processes that hold each socket, with the names of their programs, as far as they can be seen."""
     holders: dict[str, dict[int, str]] = {inode: {} for inode in inodes}
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
-        inode = _target(link)[len("socket:[") : -1]
+        held = re.fullmatch(r"socket:\[([0-9]+)\]", _target(link))  # of a file the whole path is shown
+        inode = held.group(1) if held else ""
         if inode in holders:
             folder = link.partition("/fd/")[0]
             program = _target(folder + "/exe").split("/")[-1]

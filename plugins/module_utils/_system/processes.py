@@ -13,7 +13,10 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from . import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +28,8 @@ PROC = "/proc"
 class Process:
     """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, and
     ``program`` the path of what runs, empty where that is not seen. One that is ``stopped`` does nothing until somebody
-    lets it go on (signal(7), SIGSTOP)."""
+    lets it go on (signal(7), SIGSTOP). ``account`` is whose it is by its real uid, which a setuid program of somebody
+    else's keeps: anybody can give a process of his any words. What this account itself runs counts as root's."""
 
     pid: int
     parent: int
@@ -33,6 +37,7 @@ class Process:
     command: str
     program: str = ""
     stopped: bool = False
+    account: str = "root"
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command or self.name})"
@@ -58,7 +63,14 @@ def process(pid: int, status: str, cmdline: str) -> Process | None:
     if inside or state in "ZX":
         return None
     command = " ".join(cmdline.replace("\0", " ").split())
-    return Process(pid, int(fields.get("PPid", "0")), fields.get("Name", ""), command, stopped=state in "Tt")
+    account = _account(int((fields.get("Uid") or "0").split()[0]))
+    parent = int(fields.get("PPid", "0"))
+    return Process(pid, parent, fields.get("Name", ""), command, stopped=state in "Tt", account=account)
+
+
+@lru_cache(maxsize=256)
+def _account(uid: int) -> str:
+    return "root" if uid in trust.trusted() else trust.account(uid)
 
 
 def leaders(found: Iterable[Process]) -> list[Process]:

@@ -24,6 +24,7 @@ ANSWER = 10.0  # seconds for an answer, before the child is killed
 LATE = 0.5  # seconds after the deadline for the answer to a question that was asked before it
 REMOVAL = 15.0  # seconds that a removal may take; a child that is killed while it holds a lock would leave it
 UNREAD = 3.0  # seconds for the look at what waits
+MOST = 100  # mailboxes: each has a process, and a user may have his mail put into as many files as he likes
 
 
 class Seen(NamedTuple):
@@ -139,4 +140,6 @@ class Mailboxes:
         return self._worker(path).ask(question, self._deadline.within(ANSWER) + LATE)
 
     def _worker(self, path: str) -> Worker:
+        if path not in self._workers and len(self._workers) >= MOST:
+            raise RefusedError(f"was not looked at: no more than {MOST} mailboxes are")
         return self._workers.setdefault(path, Worker(Box(path).answer))

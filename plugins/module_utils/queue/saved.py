@@ -72,7 +72,10 @@ class Saved:
         return unread
 
     def _save(self, spool: Spool, entry: Entry, unread: dict[str, str]) -> bool:
-        """Whether a message is saved; where it cannot be read that is noted."""
+        """Whether a message is saved; where it cannot be read, or would replace one that is saved, that is noted."""
+        if not entry.taken and os.path.exists(self._path(spool.mta, entry.id)):
+            unread.update(self._keep(spool, entry, "another message with its id is saved already"))
+            return False
         try:
             queued = spool.fetch(self._host, entry)
         except GoneError:

@@ -14,6 +14,9 @@ DOT_STRING = re.compile(rf"{ATOM}(?:\.{ATOM})*")
 ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the name of an interface (RFC 4007 section 11)
 SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 
+# Python's conversion is that of 2003, which makes other names of these than registries do now (RFC 5891, UTS 46).
+DEVIATING = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
+
 LONGEST_DOMAIN = 253  # characters (RFC 1035 section 2.3.4, without the last dot)
 
 A_DOMAIN = "a domain name (labels of letters, digits and hyphens, at most 63 characters each and 253 in all)"
@@ -25,6 +28,8 @@ A_LOCAL_PART = "the local part of an address: letters, digits, dots and !#$%&'*+
 
 def domain(value: str) -> str:
     """A domain as A-labels in lower case, converted where it is given in another script. Raises ValueError."""
+    if DEVIATING.search(value):
+        raise ValueError(A_DOMAIN + "; one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)")
     if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
         raise ValueError(A_DOMAIN)
     try:

@@ -20,20 +20,28 @@ class Daemon:
     """``command``: a regular expression for the command lines of the processes that hold the listening sockets.
 
     ``renews``: the name of a process that the daemon starts anew when it reads its configuration again. Without one
-    the daemon opens its listening sockets anew then.
+    the daemon opens its listening sockets anew then. ``accounts``: who runs its processes, besides root.
     """
 
     command: str
     renews: str = ""
+    accounts: tuple[str, ...] = ()
 
     def among(self, processes: Iterable[Process]) -> list[Process]:
-        return [one for one in processes if re.search(self.command, one.command)]
+        """Those that hold the listening sockets."""
+        return [one for one in self.own(processes) if re.search(self.command, one.command)]
+
+    def own(self, processes: Iterable[Process]) -> list[Process]:
+        """Those that root or the MTA runs: anybody else can call a process of his what he likes, and stop it."""
+        return [one for one in processes if one.account in ("root", *self.accounts)]
 
 
 DAEMONS = {
-    "exim": Daemon(r"^\S*exim4? (.* )?-bdf?( |$)"),
-    "opensmtpd": Daemon(r"^/\S*/smtpd( |$)|^smtpd( -[dFv].*)?$|^smtpd: "),
+    "exim": Daemon(r"^\S*exim4? (.* )?-bdf?( |$)", accounts=("Debian-exim",)),
+    "opensmtpd": Daemon(
+        r"^/\S*/smtpd( |$)|^smtpd( -[dFv].*)?$|^smtpd: ", accounts=("opensmtpd", "opensmtpq", "_smtpd", "_smtpq")
+    ),
     # on SIGHUP its master keeps the sockets, and ends the queue manager (master(8))
-    "postfix": Daemon(r"^\S*/postfix/\S*master( |$)|^(smtpd|postscreen) -n ", renews="qmgr"),
-    "sendmail": Daemon(r"^sendmail: MTA: |^\S*sendmail(-mta)? (.* )?-bd( |$)"),
+    "postfix": Daemon(r"^\S*/postfix/\S*master( |$)|^(smtpd|postscreen) -n ", renews="qmgr", accounts=("postfix",)),
+    "sendmail": Daemon(r"^sendmail: MTA: |^\S*sendmail(-mta)? (.* )?-bd( |$)", accounts=("smmta", "smmsp")),
 }

@@ -57,7 +57,7 @@ class Force:
         if not self._daemon:
             return Signs()
         everything = self._host.processes()
-        family = with_children(self._daemon.among(everything), everything)
+        family = with_children(self._daemon.among(everything), self._daemon.own(everything))
         renewed = frozenset(one.pid for one in family if one.name == self._daemon.renews)
         return Signs(frozenset(found.inode for found in self._sockets(everything)), renewed)
 

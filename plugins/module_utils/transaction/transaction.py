@@ -176,9 +176,10 @@ class Transaction:
                 shutil.copytree(live, stage, symlinks=True, ignore=_no_files)
             for change in self._changes:
                 path = self._in_stage(stage, change.path)
+                product = self._file(change.path)["product"]
+                for written in filter(None, (path, product and self._in_stage(stage, product))):
+                    _unlink_links(stage, written)
                 disk.make_folder(os.path.dirname(path))
-                if os.path.islink(path):
-                    os.unlink(path)
                 disk.write_image(path, change.after)
             yield stage
 
@@ -413,6 +414,21 @@ def _no_files(folder: str, names: list[str]) -> list[str]:
     paths = {name: os.path.join(folder, name) for name in names}
     copied = (os.path.isfile, os.path.isdir, os.path.islink)
     return [name for name, path in paths.items() if not any(is_so(path) for is_so in copied)]
+
+
+def _unlink_links(stage: str, path: str) -> None:
+    """Remove the links to which a file in a stage, or what is compiled from it, would be written. They lead out of the
+    stage, and whoever owns the directory that was copied may have made them."""
+    place = stage
+    for name in os.path.relpath(path, stage).split("/"):
+        place = os.path.join(place, name)
+        if os.path.islink(place):
+            os.unlink(place)
+    folder, name = os.path.split(path)
+    for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+        beside = os.path.join(folder, entry)
+        if entry.startswith(name + ".") and os.path.islink(beside):
+            os.unlink(beside)
 
 
 def _octets(change: Change) -> int:

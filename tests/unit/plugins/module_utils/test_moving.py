@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
 from ansible_collections.mailops.postmaster.plugins.module_utils.prove import HostProof
 
 # a daemon by its name, and a part of it
@@ -38,3 +39,13 @@ def test_d10_a_part_of_the_mta_that_is_stopped_fails_until_it_goes_on(mta):
                 assert any((f"process {part} " in said) == (verdict == "fail") for said in messages(asked))
         finally:
             os.kill(part, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("mta", NAMES)
+@pytest.mark.parametrize("place", ["leader", "child"])
+def test_d10_what_a_user_has_named_and_stopped_is_no_part_of_the_mta(mta, place):
+    leader = Process(7, 1, "", NAMES[mta], stopped=place == "leader", account="alice" if place == "leader" else "root")
+    child = Process(8, 7, "sh", "sh -c 'a command of a .forward'", stopped=True, account="alice")
+    host = SimpleNamespace(processes=lambda: [leader, child])
+    asked = SimpleNamespace(host=host, mta=SimpleNamespace(name=mta, paused=list))
+    assert HostProof.moving(asked).verdict == "pass"

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import (
     Host,
     listening,
@@ -66,6 +67,14 @@ def test_a_socket_of_this_process_is_found_with_its_program():
     with socket.create_server(("127.0.0.1", 0)) as server:
         found = {(item.address, item.port): item.programs for item in Host().listeners()}
         assert os.path.basename(os.readlink("/proc/self/exe")) in found[server.getsockname()]
+
+
+@pytest.mark.parametrize("link", ["/tmp/xyz{}z", "/home/a{}]", "socket:[{}] (deleted)", "anon_in:{}]"])
+def test_only_a_socket_is_held_as_one(monkeypatch, link):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        inode = str(os.fstat(server.fileno()).st_ino)
+        monkeypatch.setattr(host, "_target", lambda _path: link.format(inode))
+        assert [item.pids for item in Host().listeners() if item.inode == inode] == [frozenset()]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
-from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox import mbox
+from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox import mbox, watched
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.message import Tally
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.watched import Mailboxes
 
@@ -202,3 +202,13 @@ def test_whoever_races_against_the_search_learns_nothing(mailboxes):
         alice.kill()
     shutil.rmtree(place)
     assert looked > 10
+
+
+def test_more_mailboxes_than_there_may_be_processes_are_named_and_cost_no_other_one(tmp_path, mailboxes, monkeypatch):
+    monkeypatch.setattr(watched, "MOST", 3)
+    boxes = [tmp_path / str(number) for number in range(5)]
+    for box in boxes:
+        box.write_text(message())
+    seen = [mailboxes.look(str(box), ["t1"]) for box in boxes]
+    assert [dict(one.counts) for one in seen] == [{"t1": 1}] * 3 + [{}] * 2
+    assert [one.reason.partition(" ")[2] for one in seen[3:]] == ["was not looked at: no more than 3 mailboxes are"] * 2

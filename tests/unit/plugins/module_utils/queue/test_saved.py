@@ -80,6 +80,17 @@ def test_a_queue_is_saved_and_then_empty(spool, saved, tmp_path):
     assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("when", ["in the same save", "in a later one"])
+def test_no_message_replaces_another_one_that_is_saved_under_its_id(spool, saved, tmp_path, when):
+    """Sendmail's second queue belongs to another account, which sees the ids in the first one."""
+    if when == "in a later one":
+        saved.save(spool)
+    (tmp_path / "spool" / "other").mkdir()
+    (tmp_path / "spool" / "other" / "q1").write_bytes(b"planted")
+    assert list(saved.save(spool).values()) == ["another message with its id is saved already"]
+    assert (inside(spool), kept(saved)) == (["planted"], ALL)
+
+
 def test_what_cannot_be_read_is_kept_and_can_come_back(spool, saved, tmp_path):
     (tmp_path / "spool" / "q4").write_bytes(b"?")
     (tmp_path / "spool" / "q5").write_bytes(b"")

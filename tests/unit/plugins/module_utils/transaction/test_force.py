@@ -217,5 +217,18 @@ def test_a_daemon_is_known_by_its_command_line(mta, command, daemon):
     assert bool(DAEMONS[mta].among([Process(7, 1, "", command)])) == daemon
 
 
+@pytest.mark.parametrize(("account", "counts"), [("root", True), ("postfix", True), ("alice", False), ("uid 7", False)])
+def test_a_process_that_only_calls_itself_a_daemon_is_none(account, counts):
+    named = [Process(7, 1, "", COMMANDS["postfix"], account=account)]
+    assert bool(DAEMONS["postfix"].among(named)) == counts
+
+
+def test_what_a_user_calls_a_queue_manager_does_not_make_a_reload_a_restart(monkeypatch):
+    host = Daemons("postfix", [], [ANY], monkeypatch)
+    forged = Process(7, 1, "master", COMMANDS["postfix"], account="alice"), Process(8, 7, "qmgr", "", account="alice")
+    monkeypatch.setattr(host, "processes", lambda: list(forged))
+    assert force.Force(host, {"mta": "postfix"}, []).signs().renewed == frozenset()
+
+
 def test_the_daemon_of_every_mta_is_known():
     assert sorted(DAEMONS) == sorted(KNOWN)

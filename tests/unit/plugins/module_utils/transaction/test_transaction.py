@@ -111,6 +111,26 @@ def test_not_even_through_a_link_is_anything_written_before_it_has_passed(transa
     assert (live / "real").read_text() == OLD
 
 
+def test_not_even_a_link_that_leads_nowhere_takes_what_is_compiled_out_of_the_stage(transact, live, tmp_path, system):
+    (live / "table.db").symlink_to(tmp_path / "made")
+    system.broken = lambda argv: argv[0] == "checker"
+    with pytest.raises(UserError, match="nothing was changed"):
+        transact()
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("beyond", ["below", "elsewhere"])
+def test_not_even_a_link_to_a_directory_takes_a_file_out_of_the_stage(transact, live, tmp_path, beyond):
+    # a file that is not below the directory that is staged has its whole path in the stage
+    path = {"below": live / "sub" / "file", "elsewhere": tmp_path / "other" / "file"}[beyond]
+    first = {"below": "sub", "elsewhere": str(tmp_path).split("/")[1]}[beyond]
+    (tmp_path / "far").mkdir()
+    (live / first).symlink_to(tmp_path / "far")
+    file = {"path": str(path), "content": NEW, "owner": str(os.getuid()), "group": str(os.getgid()), "mode": "0644"}
+    transact(check_mode=True, files=[{**file, "compile": [], "product": None}])
+    assert list((tmp_path / "far").iterdir()) == []
+
+
 @pytest.mark.parametrize("program", ["checker", "compile"])
 def test_what_does_not_pass_in_the_stage_never_goes_live(transact, live, system, program):
     system.broken = lambda argv: argv[0] == program
