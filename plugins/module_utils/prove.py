@@ -338,6 +338,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
     verdict = add_up(domain["verdict"] for domain in domains)
     summary, findings = proof.summary(verdict, domains, bool(params["probe"])), proof.findings(domains)
     failed = verdict == FAIL and not params["report_only"]
+    removed = attempt(host.remove, _all_left) if params["remove_messages"] else {}
     return {
         "verdict": verdict,
         "summary": summary,
@@ -346,7 +347,8 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "mta": host.mta.name,
         "version": attempt(host.mta.version, lambda _reason: ""),
         "domains": domains,
-        **(attempt(host.remove, _all_left) if params["remove_messages"] else {}),
+        **removed,
+        "warnings": [f"Token messages were not removed: {left}" for left in removed.get("messages_left", [])],
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }
 

@@ -65,6 +65,14 @@ def layers(result, domain="example.org"):
     return tuple(found[layer]["verdict"] for layer in ("resolves", "accepts", "lands"))
 
 
+@pytest.mark.parametrize("left", [[], ["/var/mail/alice: 6 of 6 are followed by other mail"]])
+def test_whoever_wants_no_token_messages_is_warned_of_those_that_stay(proof, monkeypatch, left):
+    monkeypatch.setattr(prove.HostProof, "remove", lambda _self: {"messages_removed": 0, "messages_left": left})
+    result = proof(remove_messages=True)
+    assert (result["verdict"], result["messages_left"]) == ("pass", left)
+    assert result["warnings"] == [f"Token messages were not removed: {mailbox}" for mailbox in left]
+
+
 def test_a_good_host_passes(proof):
     result = proof()
     assert (result["verdict"], result["findings"]) == ("pass", [])
