@@ -43,5 +43,9 @@ DAEMONS = {
     ),
     # on SIGHUP its master keeps the sockets, and ends the queue manager (master(8))
     "postfix": Daemon(r"^\S*/postfix/\S*master( |$)|^(smtpd|postscreen) -n ", renews="qmgr", accounts=("postfix",)),
-    "sendmail": Daemon(r"^sendmail: MTA: |^\S*sendmail(-mta)? (.* )?-bd( |$)", accounts=("smmta", "smmsp")),
+    # its deliveries and its connections are "sendmail: MTA: ...", too: who signals them cuts them off
+    "sendmail": Daemon(
+        r"^sendmail: MTA: (accepting|rejecting) connections|^\S*sendmail(-mta)? (.* )?-bd( |$)",
+        accounts=("smmta", "smmsp"),
+    ),
 }

@@ -82,8 +82,11 @@ class Service:
         if not argv or (DAEMON in argv and not daemons):
             return None
         wrong = self._tell(words)
-        if (wrong and not self._late) or self._force.in_force(before, True, RENEWED):
+        # a daemon that has ended meanwhile cannot be signalled, and has no configuration any more
+        if wrong and not self._late and DAEMON not in argv:
             return wrong
+        if self._force.in_force(before, True, RENEWED):
+            return self._late
         self.warnings.append(f"{self._force.wrong(before, True)} after the reload, and was restarted")
         return None
 

@@ -18,7 +18,11 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.prove import Ho
 
 # a daemon by its name, and a part of it
 FAMILY = 'exec -a "$0" sh -c "sleep 60 & echo \\$!; wait"'
-NAMES = {"exim": "exim4 -bd", "postfix": "/usr/lib/postfix/sbin/master -w", "sendmail": "sendmail: MTA: accepting"}
+NAMES = {
+    "exim": "exim4 -bd",
+    "postfix": "/usr/lib/postfix/sbin/master -w",
+    "sendmail": "sendmail: MTA: accepting connections",
+}
 
 
 def messages(asked):
