@@ -298,7 +298,7 @@ def end(child: int) -> None:
         os.kill(child, signal.SIGKILL)
     try:
         handle = os.pidfd_open(child)
-    except OSError:  # a kernel without pidfd_open(2)
+    except (AttributeError, OSError):  # a Python or a kernel without pidfd_open(2)
         os.waitpid(child, 0)
         return
     try:

@@ -163,3 +163,11 @@ def test_a_setting_that_would_take_the_next_line_with_it_is_refused(backend, val
     refusals = templar.template(given["mta_backend_refusals"])
     (found,) = (row["values"] for row in refusals if "a value that does not end" in row["allowed"])
     assert found == ([value] if refused else [])
+
+
+def test_m4_reads_as_root_what_only_root_can_write():
+    """Whoever writes a file that m4 includes has commands run (syscmd); Debian gives /etc/mail/tls to smmta."""
+    text = (ROLE / "templates" / "sendmail" / "sendmail.mc.j2").read_text()
+    included = re.findall(r"include\(`([^']*)'", text)
+    assert "mailops-secret.m4" in included
+    assert [path for path in included if not path.startswith("/usr/share/") and path != "mailops-secret.m4"] == []
