@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -200,7 +201,8 @@ class Lab:
 
     def stop_hard(self):
         """Takes the power from the host, and waits until it has booted."""
-        container = "{lab_name}-{inventory_hostname}".format(**self.facts)
+        # as molecule/inventory/group_vars/all.yml names the lab
+        container = "{}-{inventory_hostname}".format(os.environ.get("MAILOPS_LAB", "mailops-molecule"), **self.facts)
         podman("kill", container)
         podman("start", container)
         boot = ["exec", container, "systemctl", "is-system-running", "--wait"]
