@@ -228,6 +228,20 @@ def pinned(params, number):
 TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only": read_only, "pinned": pinned}
 
 
+def serving():
+    """Wait until the service takes mail that was just started."""
+    late = time.monotonic() + PATIENCE
+    while True:
+        try:
+            smtplib.SMTP("127.0.0.1", 25, timeout=30).quit()
+        except OSError:
+            if time.monotonic() > late:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
 def hang(params, step):
     """Stops for good at that step, and says so; what comes then is the end of the host."""
     host = Host()
@@ -252,6 +266,7 @@ def main():
     finally:
         restart = ["sh", "-c", AS_BEFORE, "sh", *work["params"]["service"]["restart"]]
         subprocess.run(restart, check=True, stdout=subprocess.DEVNULL)
+    serving()
     cells += [trial.cell("pinned", file) for file in range(1, len(trial.paths) + 1)]
     sizes = {**dict.fromkeys(TRIALS, f"{number} steps"), "pinned": f"{len(trial.paths)} files"}
     json.dump({"sizes": sizes, "cells": cells}, sys.stdout)
