@@ -231,15 +231,16 @@ TRIALS = {"timer": heal_by_timer, "run": heal_by_run, "full": full, "read_only":
 def serving():
     """Wait until the service takes mail that was just started."""
     late = time.monotonic() + PATIENCE
-    while True:
-        try:
-            smtplib.SMTP("127.0.0.1", 25, timeout=30).quit()
-        except OSError:
-            if time.monotonic() > late:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+    while not greets() and time.monotonic() < late:
+        time.sleep(0.1)
+
+
+def greets():
+    try:
+        smtplib.SMTP("127.0.0.1", 25, timeout=30).quit()
+    except OSError:
+        return False
+    return True
 
 
 def hang(params, step):
