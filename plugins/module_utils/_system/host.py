@@ -41,6 +41,7 @@ NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
 TAIL = 1 << 20  # octets
 LISTENING = "0A"
 TABLE = 16 << 20  # octets of a table that is not in root's hands
+REMEMBERED = 16  # files that others own
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Host:
 
     def __init__(self, deadline: Deadline | None = None) -> None:
         self.deadline = deadline
+        self._read: dict[tuple[str, Account | None, bool, int], Content | Exception] = {}
 
     def begin_change(self) -> None:
         """From now on the deadline is not kept: what is half changed is worse than what is late."""
@@ -139,8 +141,23 @@ class Host:
     def read_as(self, path: str, account: Account | None, *, follow: bool = False, limit: int = LIMIT) -> Content:
         """The regular file at ``path``, with the rights of an account; None is root.
 
-        Root reads with lesser rights what others can exchange. Raises OSError and RefusedError.
+        Root reads with lesser rights what others can exchange. Raises OSError and RefusedError. The last few files are
+        remembered: the ways of many addresses lead through the same list.
         """
+        asked = (path, account, follow, limit)
+        if asked not in self._read:
+            if len(self._read) >= REMEMBERED:
+                self._read.clear()
+            try:
+                self._read[asked] = self._read_as(path, account, follow, limit)
+            except (OSError, RefusedError) as error:
+                self._read[asked] = error
+        found = self._read[asked]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _read_as(self, path: str, account: Account | None, follow: bool, limit: int) -> Content:
         own = account is None or account.uid == 0
         rights = rights_on(path) if own or account is None else Rights.of(account)
         try:

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system import host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import host, reader
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import (
+    REMEMBERED,
     Host,
     listening,
     local_ipv4,
@@ -140,3 +142,25 @@ def test_the_end_of_a_long_log_is_read_and_what_is_no_log_is_not(tmp_path):
     found = {name: Host().tail(str(tmp_path / name)) for name in ("log", "link", "fifo", "none", ".")}
     assert (len(found["log"]), found.pop("log")[-4:]) == (1 << 20, "xend")
     assert set(found.values()) == {""}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_of_others_is_read_once_for_all_addresses_that_lead_through_it(tmp_path, monkeypatch, there):
+    path, reads = tmp_path / ".forward", []
+    if there:
+        path.write_text("alice\n")
+    monkeypatch.setattr(host, "read_file", lambda *given, **how: reads.append(given) or reader.read(*given, **how))
+    looking = Host()
+    for _each in range(3):
+        with contextlib.suppress(FileNotFoundError):
+            assert looking.read_as(str(path), None, follow=True).text == "alice\n"
+    assert len(reads) == 1
+
+
+def test_only_the_last_few_files_of_others_are_remembered(tmp_path):
+    looking = Host()
+    for number in range(REMEMBERED + 1):
+        (tmp_path / str(number)).write_text("one\n")
+        looking.read_as(str(tmp_path / str(number)), None)
+    (tmp_path / "0").write_text("two\n")
+    assert looking.read_as(str(tmp_path / "0"), None).text == "two\n"

@@ -115,6 +115,7 @@ class FakeHost(Host):
     """
 
     def __init__(self, aliases="", files=None, stats=None, programs=("/usr/sbin/postconf",), **settings):
+        super().__init__()
         self.settings = {**DEFAULTS, **settings}
         self.files = {"/etc/postfix/master.cf": MASTER_CF, "/etc/aliases": aliases, "/etc/aliases.db": aliases}
         self.files.update(files or {})
