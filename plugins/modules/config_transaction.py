@@ -36,9 +36,21 @@ options:
       - V(apply) brings about what the other options want. V(confirm) keeps what is pending, V(rollback) brings back
         what was there before.
       - It is an error to confirm a transaction that was rolled back, or the other way round.
+      - V(gathered) changes nothing. It looks at the host that a change is for, and asks no MTA.
     type: str
-    choices: [apply, confirm, rollback]
+    choices: [apply, confirm, rollback, gathered]
     default: apply
+  names:
+    description: Local names to look up among the accounts and in the table of O(aliases), for O(state=gathered).
+    type: list
+    elements: str
+    default: []
+  packages:
+    description:
+      - Packages to look for, for O(state=gathered). C(a | b) is one that there are two of, either of which will do.
+    type: list
+    elements: str
+    default: []
   transaction:
     description: The transaction that is meant to be confirmed or rolled back; without it the one that is pending.
     type: str
@@ -288,6 +300,14 @@ options:
 """
 
 EXAMPLES = r"""
+- name: Look at the host
+  mailops.postmaster.config_transaction:
+    state: gathered
+    names: [alice]
+    packages: [postfix]
+  become: true
+  register: host
+
 - name: Configure Postfix
   mailops.postmaster.config_transaction:
     stage: /etc/postfix
@@ -340,7 +360,42 @@ kept:
   description:
     - Mail of an MTA that was replaced which nobody took, by the file that it is kept in, and why.
     - Every later run tries it once more, which has changed something where somebody has got it.
-  returned: always
+  returned: unless O(state=gathered)
+  type: dict
+mta:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: str
+installed:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: list
+  elements: str
+replaced:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: str
+addresses:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: list
+  elements: str
+packages_missing:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: list
+  elements: str
+system:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: dict
+short_name:
+  description: As M(mailops.postmaster.mta_info) returns it.
+  returned: for O(state=gathered)
+  type: str
+names:
+  description: Each of O(names), and whether it is an V(account), an V(alias) of the table, or V(none) of these.
+  returned: for O(state=gathered)
   type: dict
 activation:
   description: What the service was told, V(none), V(reload) or V(restart).
@@ -369,8 +424,10 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadlin
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.survey import kinds, survey
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import UNCHANGED
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import unpack
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 
@@ -388,7 +445,9 @@ FILE = {
     "secret": {"type": "bool", "default": False},
 }
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["apply", "confirm", "rollback"], "default": "apply"},
+    "state": {"type": "str", "choices": ["apply", "confirm", "rollback", "gathered"], "default": "apply"},
+    "names": {**WORDS, "default": []},
+    "packages": {**WORDS, "default": []},
     "transaction": {"type": "str", "default": ""},
     "confirm_timeout": {"type": "int", "default": 0},
     "templates": {
@@ -454,8 +513,17 @@ ARGUMENTS = {
 }
 
 
+def gathered(host, params):
+    """What there is to know of the host before it is changed."""
+    table = (params["aliases"] or {}).get("path") or ALIASES["path"]["default"]
+    found = survey(host, params["packages"], params["state_dir"])
+    return {"state": UNCHANGED, "transaction": "", **found, "names": kinds(host, params["names"], table)}
+
+
 def transact(params, check_mode):
     """The module's work, with a result in place of an end."""
+    if params["state"] == "gathered":
+        return gathered(Host(Deadline(params["deadline"])), params)
     if params["state"] != "apply":
         return end(Host(), params, check_mode)
     files = unpack(params["files"], params["contents"])

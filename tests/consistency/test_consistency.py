@@ -13,7 +13,8 @@ from graphlib import TopologicalSorter
 
 import pytest
 import yaml
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter_class
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.present import KNOWN
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter_class
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.registry import SPOOLS
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS

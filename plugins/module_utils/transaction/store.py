@@ -27,7 +27,7 @@ from .._system.image import Image
 from .._system.lock import check_private, lock
 from .._system.reader import RefusedError, open_plain, read_up_to
 from ..errors import UserError
-from ..queue.registry import SPOOLS
+from .daemons import DAEMONS
 from .journal import VERSION, BadJournalError, Journal, NewerJournalError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _load(path: str) -> Journal:
         journal = Journal.load(read_up_to(handle, LIMIT))
     finally:
         os.close(handle)
-    unknown = {journal.switch[name] for name in ("old", "new") if journal.switch} - SPOOLS.keys()
+    unknown = {journal.switch[name] for name in ("old", "new") if journal.switch} - DAEMONS.keys()
     if unknown:
         raise BadJournalError(f"names an MTA that is not known: {' and '.join(sorted(unknown))}")
     return journal

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 
 import pytest
+import yaml
 from ansible.module_utils import basic
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
-from ansible_collections.mailops.postmaster.plugins.modules import config_transaction
+from ansible_collections.mailops.postmaster.plugins.modules import config_transaction, mta_info
+
+LOOKED = ("mta", "installed", "replaced", "addresses", "packages_missing", "system", "short_name", "names")
 
 
 @pytest.fixture
@@ -98,3 +102,19 @@ def test_aliases_that_cannot_be_compiled_bring_the_configuration_back(run, tmp_p
     assert (failed["failed"], failed["state"]) == (True, "rolled_back")
     assert (tmp_path / "aliases").read_text() == "postmaster: bob\n"
     assert not (tmp_path / "main.cf").exists()
+
+
+def test_a_host_is_looked_at_and_nothing_is_changed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Host, "ask", lambda *_given, **_how: Completed((), 1, "postfix installed\n", ""))
+    table = {"path": str(tmp_path / "aliases"), "entries": {}}
+    (tmp_path / "aliases").write_text("ops: root\n")
+    found = run(state="gathered", names=["root", "ops", "nosuch"], packages=["postfix", "rspamd"], aliases=table)
+    assert (found["changed"], found["state"], found["packages_missing"]) == (False, "unchanged", ["rspamd"])
+    assert found["names"] == {"root": "account", "ops": "alias", "nosuch": "none"}
+    assert os.listdir(tmp_path) == ["aliases"]
+
+
+def test_a_look_names_what_it_finds_as_mta_info_does(run):
+    found = run(state="gathered", aliases={"entries": {}})
+    own = {"changed", "failed", "invocation", "state", "transaction"}
+    assert found.keys() - own == {*LOOKED} <= yaml.safe_load(mta_info.RETURN).keys()

@@ -11,7 +11,8 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.errors import U
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import info
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.identify import Evidence, identify, installed
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.info import describe
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN, adapter, look
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.present import KNOWN, look
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import adapter
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from fakes import Completed, FakeHost
 

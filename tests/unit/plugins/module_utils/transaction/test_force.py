@@ -10,7 +10,7 @@ import signal
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host, Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry import KNOWN
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.present import KNOWN
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import force
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
