@@ -251,7 +251,7 @@ options:
         type: list
         elements: path
       rebuild:
-        description: The command that compiles the table, word by word.
+        description: The command that compiles the table, word by word, as in M(mailops.postmaster.mail_aliases).
         type: list
         elements: str
   replaces:

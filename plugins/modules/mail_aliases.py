@@ -14,8 +14,10 @@ description:
   - Writes entries of an aliases(5) table in place. Comments, order, quoting and continuation lines of all else stay to
     the byte, and an entry that says what is wanted already is not touched, however it is written.
   - The file is replaced atomically, with its owner, group and mode; a link to it is followed.
-  - The compiled table is rebuilt when it is missing or older than its source, and only then. If that fails, the old
-    source is put back, and the task fails with what the command said.
+  - The compiled table is rebuilt when it is missing or older than its source, and only then. The command compiles a copy
+    in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and the task fails with what the
+    command said. Else the new source and its table are renamed into place. So nobody can hold up a change by a lock on
+    a file that everybody can read. The table keeps its owner and mode; a new one has those of its source.
   - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
   - A line of another name stays as it is, even if it cannot be read. A table of 1,000,000 lines takes about a second.
   - The diff has the lines around each change and not the whole table; what is longer than 64 KiB is cut.
@@ -49,13 +51,18 @@ options:
   compiled:
     description:
       - The files that the MTA reads in place of the text, as M(mailops.postmaster.mta_info) returns them. An empty list
-        where the command of O(rebuild) makes no file.
+        where the command of O(rebuild) makes no file. A command that compiles a copy must make all of them.
       - Without this option, the newest of O(path) with C(.db), C(.lmdb), C(.cdb), C(.dir) or C(.pag) after it.
     type: list
     elements: path
   rebuild:
     description:
       - The command that compiles the table, word by word. An empty list where the MTA reads the text itself.
+      - C(newaliases) alone compiles a copy of the text, on each MTA in its own way. So does a command with C({path})
+        in it, which stands for the copy. C({product}) is the first of O(compiled), or C(aliases.db), beside that copy.
+      - Any other command works on the table itself, after the text was written. It waits for whoever holds a lock
+        there. If it fails, the old text is put back and compiled. If it does not end within 300 seconds, the old text is
+        put back, and the command is not run again.
       - A command that is given must make a compiled table, so it runs also where there is none yet.
       - Without this option, C(newaliases) where there is a compiled table.
     type: list
@@ -64,6 +71,7 @@ options:
     description:
       - The directory of the lock. Only one change of the mail configuration of a host runs at a time, so this module
         and M(mailops.postmaster.config_transaction) take the same lock.
+      - The table is compiled in a directory below it, which is removed at the end, or by the next run.
       - The directory is made where there is none, with mode 0700. It must belong to the account that runs the module,
         and others must not be able to write it.
       - Without this option, C(/var/lib/mailops-postmaster) for root, and C(~/.local/state/mailops-postmaster) for
@@ -92,7 +100,7 @@ EXAMPLES = r"""
       postmaster: alice
       tickets: "|/usr/local/bin/ticket --queue mail"
     strategy: exact
-    rebuild: [newaliases]
+    rebuild: [postalias, "hash:{path}"]
   become: true
 """
 

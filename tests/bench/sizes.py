@@ -70,7 +70,7 @@ def edited(reader: str, strategy: str = "merge") -> Callable[[int], Work]:
         entries = {"postmaster": reader, "abuse": "postmaster"}
         path = str(new_file(users(size)))
         params = {"path": path, "entries": entries, "strategy": strategy, "compiled": [], "rebuild": []}
-        return lambda: apply(Host(), params, False)
+        return lambda: apply(Host(), params, False, str(pathlib.Path(path).parent))
 
     return prepare
 

@@ -16,11 +16,12 @@ import errno
 import grp
 import os
 import pwd
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
-from .image import Change, Image
+from .image import READABLE, Change, Image
 from .reader import kind
 from .trust import way
 
@@ -69,6 +70,13 @@ def _image(handle: int) -> Image:
         return Image(file.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
+def size(path: str) -> int:
+    """The octets of a file; 0 where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_size
+    return 0
+
+
 def real(path: str) -> str:
     """Where a path leads. A link that somebody else can put there is not followed: it is what is replaced."""
     return way(path).target
@@ -78,6 +86,28 @@ def write_image(path: str, image: Image) -> None:
     """Put a file in place whole: written beside, flushed to disk, renamed. A link is kept and its target written."""
     target = real(path)
     _prepare(target, image)
+    _put(target)
+
+
+def write_copy(made: str, path: str, source: Image) -> None:
+    """Put what a program has made of ``source`` in place, as ``write_image`` does, and never as a whole in memory.
+
+    Owner and mode are those of what it replaces. Where there is nothing, whoever may read the source may read it.
+    """
+    target = real(path)
+    with _there(made) as handle, _new(_next(target)) as file:
+        if handle is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), made)
+        uid, gid, mode = source.uid, source.gid, source.mode & READABLE
+        with _there(target) as old:
+            if old is not None:
+                found = os.fstat(old)
+                uid, gid, mode = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+                _copy_attributes(old, file.fileno())
+        os.fchown(file.fileno(), uid, gid)
+        os.fchmod(file.fileno(), mode)
+        with open(handle, "rb", closefd=False) as content:
+            shutil.copyfileobj(content, file)
     _put(target)
 
 
@@ -158,6 +188,14 @@ def forget(path: str) -> None:
     for beside in (_before(target), _next(target)):
         if os.path.lexists(beside):
             os.unlink(beside)
+
+
+def remove(path: str) -> None:
+    """Remove whatever is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
 
 
 def make_folder(path: str, mode: int = FOLDER_MODE) -> None:

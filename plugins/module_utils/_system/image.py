@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+READABLE = 0o666  # what holds of the mode of a file for what is compiled from it
+
 
 @dataclass(frozen=True)
 class Image:

@@ -78,6 +78,14 @@ def readable(argv: Sequence[str]) -> str:
     return " ".join(argv[3:]) or "a shell script" if script else " ".join(argv)
 
 
+def filled(argv: Sequence[str], **values: str) -> list[str]:
+    """A command with its placeholders (``{stage}``, ``{path}``, ``{product}``, ``{since}``) filled in."""
+    words = list(argv)
+    for name, value in values.items():
+        words = [word.replace("{" + name + "}", value) for word in words]
+    return words
+
+
 class Output:
     """What is kept of an output: all of it, or its head and its tail."""
 

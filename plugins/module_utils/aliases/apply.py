@@ -9,17 +9,19 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._system.files import read_image, restore, write_image
+from .._system.files import read_image, restore, size, write_copy, write_image
 from .._system.image import Image
 from .._system.lock import lock, state_folder
 from .._system.obstacles import Wanted, obstacles
+from .._system.private import sweep
+from .._system.process import NoAnswerError, readable
 from ..errors import UserError
 from .compile import Compiler
 from .edit import edit, hunks
 from .table import ParseError, target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .._system.host import Host
     from .edit import Edit
@@ -40,14 +42,17 @@ ALONE: dict[str, dict[str, Any]] = {**ARGUMENTS, "state_dir": {"type": "path"}}
 
 def apply_alone(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of the module mail_aliases; it holds the lock of the host, as a transaction does."""
+    state = params["state_dir"] or state_folder()
     if check_mode:
-        return apply(host, params, check_mode)
-    with lock(params["state_dir"] or state_folder()):
-        return apply(host, params, check_mode)
+        return apply(host, params, check_mode, state)
+    with lock(state):
+        sweep(state)
+        return apply(host, params, check_mode, state)
 
 
-def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock."""
+def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -> dict[str, Any]:
+    """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock, which is
+    in the directory ``state``. Without that nothing may be changed."""
     path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)
@@ -65,14 +70,20 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, 
     changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"])
     rebuild = (changed or image is not None) and compiler.due(changed)
-    if changed:
-        _refuse_obstacles(path, image)
+    if changed or rebuild:
+        texts = [Wanted(path, 2 * len(image.content) if image else 0)] if changed else []
+        tables = compiler.tables() if rebuild and compiler.takes_a_copy else []
+        _refuse_obstacles([*texts, *(Wanted(table, size(table)) for table in tables)])
     if (changed or rebuild) and not check_mode:
         host.begin_change()
-    if changed and not check_mode:
-        _write(path, image, found.after())
-    if rebuild and not check_mode:
-        _compile(compiler, path, image, changed)
+        now = image or Image(b"", os.geteuid(), os.getegid(), NEW_MODE)
+        after = replace(now, content=found.after()) if changed else now
+        if rebuild and compiler.takes_a_copy:
+            _compile_a_copy(compiler, path, image, after, state)
+        else:
+            _write(path, image, after)
+            if rebuild:
+                _compile(compiler, path, image, changed)
     result: dict[str, Any] = {
         "changed": changed or rebuild,
         "path": path,
@@ -84,7 +95,7 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, 
     if changed:
         result["diff"] += _diff(path, found)
     if rebuild:
-        result["diff"].append({"prepared": f"{path} compiled anew by {' '.join(compiler.command)}\n"})
+        result["diff"].append({"prepared": f"{path} compiled anew by {readable(compiler.command)}\n"})
     return result
 
 
@@ -120,26 +131,44 @@ def _diff(path: str, found: Edit) -> list[dict[str, str]]:
     return [*rows, {"prepared": f"{path} has {more} more changes\n"}] if more else rows
 
 
-def _refuse_obstacles(path: str, image: Image | None) -> None:
-    """Raise UserError where the table cannot be replaced. The new one is taken to be as long as the old one."""
-    found = obstacles([Wanted(path, 2 * len(image.content) if image else 0)])
+def _refuse_obstacles(wanted: Sequence[Wanted]) -> None:
+    """Raise UserError where a file cannot be replaced. The new ones are taken to be as long as the old ones."""
+    found = obstacles(wanted)
     if found:
         raise UserError(f"{'; '.join(found)}. Nothing was changed")
 
 
-def _write(path: str, image: Image | None, content: bytes) -> None:
-    now = image or Image(b"", os.geteuid(), os.getegid(), NEW_MODE)
-    write_image(path, replace(now, content=content))
+def _write(path: str, image: Image | None, wanted: Image) -> None:
+    if wanted != image:
+        write_image(path, wanted)
+
+
+def _compile_a_copy(compiler: Compiler, path: str, image: Image | None, wanted: Image, state: str) -> None:
+    """Compile what is wanted, and put it in place when that is done: the text first, so that no table is older."""
+    try:
+        with compiler.compiled(state, wanted.content) as made:
+            _write(path, image, wanted)
+            try:
+                for place, staged in made.items():
+                    write_copy(staged, place, wanted)
+            except OSError:
+                restore(path, image)
+                raise
+    except UserError as error:
+        raise UserError(f"{error}; {path} was not changed", **error.result) from error
 
 
 def _compile(compiler: Compiler, path: str, image: Image | None, changed: bool) -> None:
-    """Compile; where that fails, the old text is put back and compiled, for the failure may have cost the old table."""
+    """Compile in place; where that fails, the old text is put back and compiled, for the failure may have cost the old
+    table. What did not end is not begun again."""
     try:
         compiler.run()
     except UserError as error:
         if not changed:
             raise
         restore(path, image)
+        if isinstance(error, NoAnswerError):
+            raise UserError(f"{error}; the old {path} was put back, and was not compiled") from error
         if image:
             compiler.call()
         raise UserError(f"{error}; the old {path} was put back", **error.result) from error

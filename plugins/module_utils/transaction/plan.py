@@ -9,16 +9,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._system.image import READABLE
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from .._system.image import Change, Image
 
 OCTAL = re.compile(r"[0-7]{1,4}$")
 SECRET_MODE = 0o640  # the most that the mode of a secret file allows
-
-
-READABLE = 0o666  # what holds for a product of the mode of its source
 
 
 def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
@@ -59,11 +58,3 @@ def compiled(image: Image, source: Image, file: Mapping[str, Any]) -> Image:
 def _lines(image: Image | None, pattern: str) -> list[str]:
     text = image.content.decode("utf-8", "replace") if image else ""
     return [line for line in text.splitlines() if re.search(pattern, line)]
-
-
-def filled(argv: Sequence[str], **values: str) -> list[str]:
-    """A command with its placeholders (``{stage}``, ``{path}``, ``{product}``, ``{since}``) filled in."""
-    words = list(argv)
-    for name, value in values.items():
-        words = [word.replace("{" + name + "}", value) for word in words]
-    return words

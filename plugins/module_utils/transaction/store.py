@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 from .._system import files as disk
 from .._system.image import Image
 from .._system.lock import check_private, lock
+from .._system.private import sweep
 from .._system.reader import RefusedError, open_plain, read_up_to
 from ..errors import UserError
 from .daemons import DAEMONS
@@ -37,7 +37,6 @@ KEPT = 5  # transactions
 LIMIT = 1 << 30  # octets of a journal: it has the old files in it, of which a table may be large
 DIGITS = 15  # of the number of a transaction
 BAD = "bad"  # in the names of what was put aside
-STAGE = "stage-"  # what the names of the directories in which changes are checked begin with
 
 
 @dataclass(frozen=True)
@@ -151,13 +150,11 @@ class Store:
         for name, old in states:
             if name in by_age[: 1 - KEPT]:
                 for ending in ("json", BAD):
-                    _remove(self._path(name, old, ending))
+                    disk.remove(self._path(name, old, ending))
 
     def tidy(self) -> list[str]:
         """Remove what was interrupted: stages, and what an end has left beside the files; what to tell the user."""
-        for name in os.listdir(self.folder):
-            if name.startswith(STAGE):
-                _remove(os.path.join(self.folder, name))
+        sweep(self.folder)
         warnings = []
         for name, state in self._states():
             path = self._path(name, state)
@@ -165,7 +162,7 @@ class Store:
                 forget(_load(path).images if os.path.lexists(path) else ())
             except BadJournalError as error:
                 aside = self._path(name, state, BAD)
-                _remove(aside)
+                disk.remove(aside)
                 os.rename(path, aside)
                 warnings.append(f"the journal {path} of a change that has ended {error}: it was put aside as {aside}")
             except NewerJournalError:
@@ -213,14 +210,6 @@ def _number(transaction: str) -> int:
     """What the id of a transaction begins with."""
     number = transaction.partition("-")[0]
     return int(number) if number.isdigit() and number.isascii() and len(number) <= DIGITS else 0
-
-
-def _remove(path: str) -> None:
-    """Remove whatever is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def forget(paths: Iterable[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from .._system.image import Change, Image
 from .._system.obstacles import Wanted, obstacles
+from .._system.private import private_folder
+from .._system.process import filled
 from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
 from ..secrecy import hide
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import activation, compiled, filled, mistakes
+from .plan import activation, compiled, mistakes
 from .program import program
 from .service import Service
-from .store import STAGE, Store
+from .store import Store
 from .switch import Switch
 from .timer import Timer
 
@@ -63,7 +64,7 @@ class Transaction:
     def _look(self) -> None:
         """Compare what is there with what is wanted."""
         self._changes = [disk.change(file) for file in self._params["files"]]
-        self._aliases = apply(self._host, self._params["aliases"], True) if self._params["aliases"] else None
+        self._aliases = self._apply_aliases(True) if self._params["aliases"] else None
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """The result of the module; raises UserError where the old configuration stayed, or came back.
@@ -170,7 +171,7 @@ class Transaction:
     @contextlib.contextmanager
     def _staged(self) -> Iterator[str]:
         """A copy of the directory that is staged, with the new files in it; removed at the end."""
-        with tempfile.TemporaryDirectory(prefix=STAGE, dir=self._home()) as folder:
+        with private_folder(self._store.folder) as folder:
             stage, live = os.path.join(folder, "stage"), self._params["stage"]
             if live and os.path.isdir(live):
                 shutil.copytree(live, stage, symlinks=True, ignore=_no_files)
@@ -182,10 +183,6 @@ class Transaction:
                 disk.make_folder(os.path.dirname(path))
                 disk.write_image(path, change.after)
             yield stage
-
-    def _home(self) -> str | None:
-        """Where to stage: a directory of root's own, or that of temporary files where there is none yet."""
-        return self._params["state_dir"] if os.path.isdir(self._params["state_dir"]) else None
 
     def _in_stage(self, stage: str, path: str) -> str:
         live = (self._params["stage"] or "/").rstrip("/") + "/"
@@ -359,7 +356,10 @@ class Transaction:
 
     def _write_aliases(self) -> None:
         if self._aliases:
-            self._aliases = apply(self._host, self._params["aliases"], False)
+            self._aliases = self._apply_aliases(False)
+
+    def _apply_aliases(self, check_mode: bool) -> dict[str, Any]:
+        return apply(self._host, self._params["aliases"], check_mode, self._store.folder)
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""

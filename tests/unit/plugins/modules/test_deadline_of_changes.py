@@ -46,5 +46,5 @@ def test_a_table_that_is_being_written_is_compiled_after_the_deadline_too(tmp_pa
     host = Host(Deadline(0))
     with pytest.raises(OverdueError):
         host.run(["true"])
-    assert apply(host, options, False)["rebuilt"]
+    assert apply(host, options, False, str(tmp_path))["rebuilt"]
     assert compiled.exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pathlib
 import re
 
 import pytest
@@ -14,6 +15,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system import 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock as host_lock
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import obstacles, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import compile as compiling
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
 TABLE = "# The people\nalice-s: alice\n\npostmaster:\troot  \nroot: alice,\n# and\n  bob\n"
@@ -26,7 +28,10 @@ def host(tmp_path, monkeypatch):
 
 
 class FakeHost:
-    """A directory with an aliases table, and a ``newaliases`` that writes down how often it ran."""
+    """A directory with an aliases table, and a ``newaliases`` that writes down how often it ran.
+
+    It compiles the ``$text`` that it is told of, as Postfix's and Sendmail's do.
+    """
 
     def __init__(self, folder, monkeypatch):
         self.path = folder / "aliases"
@@ -35,11 +40,11 @@ class FakeHost:
         self.command = folder / "bin" / "newaliases"
         self.state_dir = str(folder / "bin" / "state")
         self.command.parent.mkdir()
-        self.newaliases(f"cp {self.path} {self.table}")
+        self.newaliases("cp $text $text.db")
         monkeypatch.setattr(system, "PATH", f"{self.command.parent}:/usr/bin:/bin")
 
     def newaliases(self, script):
-        self.command.write_text(f"#!/bin/sh\necho x >> {self.runs}\n{script}\n")
+        self.command.write_text(f"#!/bin/sh\ntext=${{1#-oA}}\necho x >> {self.runs}\n{script}\n")
         self.command.chmod(0o755)
 
     def write(self, text, table=True, age=100):
@@ -176,24 +181,25 @@ def test_a_command_that_makes_no_file_runs_when_the_text_changed(run_module, hos
 
 FAILURES = {
     "the command fails": (
-        "echo line 1: what is this >&2; echo broken > {table}; exit 75",
+        "echo $text: line 1: what is this >&2; echo broken > $text.db; exit 75",
         {},
-        "`newaliases` failed: line 1",
+        "`newaliases -oA{path}` failed: {path}: line 1",
     ),
-    "the command is missing": (None, {}, "`newaliases` failed: newaliases: not found"),
+    "the command is missing": (None, {}, "`newaliases -oA{path}` failed: newaliases: not found"),
     "the command makes another table": (
-        "touch {path}.cdb",
+        "touch $text.cdb",
         {"compiled": ["{table}"]},
-        "{table} is missing or still older",
+        "`newaliases -oA{path}` did not make {table}; name what it makes in 'compiled'",
     ),
 }
 
 
 @pytest.mark.parametrize(("script", "params", "message"), FAILURES.values(), ids=FAILURES)
-def test_where_compiling_fails_the_old_text_comes_back(run_module, host, script, params, message):
+def test_where_compiling_fails_nothing_is_changed(run_module, host, script, params, message):
     host.write(TABLE)
     host.path.chmod(0o640)
     os.utime(host.table, (50, 50))
+    before = host.state()[0]
     names = {"table": host.table, "path": host.path}
     if script is None:
         host.command.unlink()
@@ -204,8 +210,8 @@ def test_where_compiling_fails_the_old_text_comes_back(run_module, host, script,
     )
     assert result["failed"]
     assert message.format(**names) in result["msg"]
-    assert result["msg"].endswith(f"; the old {host.path} was put back")
-    assert host.path.read_text() == TABLE
+    assert result["msg"].endswith(f"; {host.path} was not changed")
+    assert host.state()[0] == before
     assert host.path.stat().st_mode & 0o777 == 0o640
     assert not [path for path in host.path.parent.iterdir() if path.name.startswith(".")]
 
@@ -224,11 +230,132 @@ def test_a_command_that_makes_no_table_is_reported_with_the_cure(run_module, hos
     assert "'rebuild' be an empty list where the MTA reads the text itself" in result["msg"]
 
 
-def test_after_a_failure_the_old_text_is_compiled(run_module, host):
+# A command that knows of no copy, and compiles {path} in its place.
+IN_PLACE = {
+    "it fails": (
+        "echo line 1: what is this >&2; echo broken > {table}; exit 75",
+        "`{command}` failed: line 1: what is this; the old {path} was put back",
+        2,
+    ),
+    "it makes another table": (
+        "touch {path}.other",
+        "`{command}` ended well, and {table} is missing or still older than {path};",
+        2,
+    ),
+    "it does not end": (
+        "exec sleep 60",
+        "`{command}` did not end within 0.5 s; the old {path} was put back, and was not compiled",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "message", "count"), IN_PLACE.values(), ids=IN_PLACE)
+def test_where_a_command_fails_in_place_the_old_text_comes_back(run_module, host, monkeypatch, script, message, count):
+    """And is compiled, for the table may be broken; but what did not end is not begun again."""
+    monkeypatch.setattr(compiling, "TIMEOUT", 0.5)
+    host.write(TABLE)
+    os.utime(host.table, (50, 50))
+    names = {"table": host.table, "path": host.path, "command": host.command}
+    host.newaliases(script.format(**names))
+    result = run(run_module, host, {"postmaster": "alice"}, rebuild=[str(host.command)])
+    assert result["failed"]
+    assert message.format(**names) in result["msg"]
+    assert (host.path.read_text(), host.count) == (TABLE, count)
+
+
+def test_after_a_failure_in_place_the_old_text_is_compiled(run_module, host):
     host.newaliases(f"grep -q alice-x {host.path} && exit 1; cp {host.path} {host.table}")
     host.write(TABLE)
-    assert run(run_module, host, {"postmaster": "alice-x"})["failed"]
+    assert run(run_module, host, {"postmaster": "alice-x"}, rebuild=[str(host.command)])["failed"]
     assert host.path.read_text() == host.table.read_text() == TABLE
+
+
+# What a compiler locks, in either way: that which it writes, and that which it reads.
+LOCKING = """exec python3 -c '
+import fcntl, pathlib, sys
+for path in sys.argv[1], sys.argv[1] + ".db":
+    for lock in fcntl.lockf, fcntl.flock:
+        lock(open(path, "ab"), fcntl.LOCK_EX)
+pathlib.Path(sys.argv[1] + ".db").write_bytes(pathlib.Path(sys.argv[1]).read_bytes())
+' "$text"
+"""
+HELD = {
+    "the compiled table, by fcntl": ("table", fcntl.lockf, fcntl.LOCK_SH),
+    "the compiled table, by flock": ("table", fcntl.flock, fcntl.LOCK_SH),
+    "the compiled table, by flock, alone": ("table", fcntl.flock, fcntl.LOCK_EX),
+    "the text, by fcntl": ("path", fcntl.lockf, fcntl.LOCK_SH),
+    "the text, by flock": ("path", fcntl.flock, fcntl.LOCK_SH),
+    "the text, by flock, alone": ("path", fcntl.flock, fcntl.LOCK_EX),
+}
+
+
+@pytest.mark.parametrize(("what", "lock", "how"), HELD.values(), ids=HELD)
+def test_who_holds_a_lock_on_what_everybody_may_read_does_not_hold_up_the_compiler(
+    run_module, host, monkeypatch, what, lock, how
+):
+    monkeypatch.setattr(compiling, "TIMEOUT", 10)
+    host.write(TABLE)
+    host.newaliases(LOCKING)
+    with getattr(host, what).open("rb") as file:
+        lock(file, how)
+        result = run(run_module, host, {"postmaster": "alice"})
+    assert result["changed"], result
+    assert host.table.read_text() == host.path.read_text() != TABLE
+
+
+# What else the host has: programs, by name, and what is asked to compile the text "aliases" as which table.
+SYSTEMS = {
+    "Sendmail": ({}, "newaliases -oAaliases"),
+    "Postfix": ({"postconf": "echo hash:/etc/lists, btree:{path}"}, "newaliases -oAbtree:aliases"),
+    "Postfix, with another table": ({"postconf": "echo hash:{path}.d"}, "newaliases -oAaliases"),
+    "Postfix, without a type": ({"postconf": "echo {path}"}, "newaliases -oAaliases"),
+    "OpenSMTPD": (
+        {"smtpctl": "", "makemap": 'echo makemap "$@" > {path}.said; cp $5 $4'},
+        "makemap -t aliases -o aliases.db aliases",
+    ),
+}
+
+
+@pytest.mark.parametrize(("programs", "wanted"), SYSTEMS.values(), ids=SYSTEMS)
+def test_a_copy_is_compiled_by_what_the_mta_has_for_that(run_module, host, programs, wanted):
+    host.newaliases(f'echo newaliases "$@" > {host.path}.said; cp ${{text#*:}} ${{text#*:}}.db')
+    for name, script in programs.items():
+        (host.command.parent / name).write_text(f"#!/bin/sh\n{script.format(path=host.path)}\n")
+        (host.command.parent / name).chmod(0o755)
+    host.write(TABLE)
+    assert run(run_module, host, {"postmaster": "alice"}, rebuild=["newaliases"])["rebuilt"]
+    said = host.path.with_name("aliases.said").read_text()
+    assert re.sub(rf"{host.state_dir}/stage-\w+/", "", said) == f"{wanted}\n"
+    assert host.table.read_text() == host.path.read_text() != TABLE
+
+
+def test_a_command_with_the_place_of_the_text_in_it_gets_a_copy(run_module, host):
+    host.write(TABLE)
+    command = ["sh", "-c", 'cp "$1" "$2"', "compile", "{path}", "{product}"]
+    result = run(run_module, host, {"postmaster": "alice"}, rebuild=command)
+    assert host.table.read_text() == host.path.read_text() != TABLE
+    assert result["diff"][-1] == {"prepared": f"{host.path} compiled anew by compile {{path}} {{product}}\n"}
+
+
+def test_a_compiled_table_keeps_its_mode_and_a_new_one_has_that_of_the_text(run_module, host):
+    host.write(TABLE, table=False)
+    host.path.chmod(0o640)
+    assert run(run_module, host, {"postmaster": "alice"}, rebuild=["newaliases"])["rebuilt"]
+    assert host.table.stat().st_mode & 0o777 == 0o640
+    host.table.chmod(0o604)
+    assert run(run_module, host, {"postmaster": "bob"})["rebuilt"]
+    assert host.table.stat().st_mode & 0o777 == 0o604
+
+
+def test_what_a_killed_run_has_left_is_removed_by_the_next_one(run_module, host):
+    host.write(TABLE)
+    left = pathlib.Path(host.state_dir) / "stage-killed"
+    left.mkdir(parents=True)
+    (left / "aliases").write_text("half")
+    left.parent.chmod(0o700)
+    assert run(run_module, host, {"postmaster": "alice"})["changed"]
+    assert [path.name for path in left.parent.iterdir()] == ["lock"]
 
 
 def test_owner_mode_and_link_stay(run_module, host, tmp_path):
