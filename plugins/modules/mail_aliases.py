@@ -14,10 +14,11 @@ description:
   - Writes entries of an aliases(5) table in place. Comments, order, quoting and continuation lines of all else stay to
     the byte, and an entry that says what is wanted already is not touched, however it is written.
   - The file is replaced atomically, with its owner, group and mode; a link to it is followed.
-  - The compiled table is rebuilt when it is missing or older than its source, and only then. The command compiles a copy
-    in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and the task fails with what the
-    command said. Else the new source and its table are renamed into place. So nobody can hold up a change by a lock on
-    a file that everybody can read. The table keeps its owner and mode; a new one has those of its source.
+  - The compiled table is rebuilt when it is missing or older than its source, and only then.
+  - The command compiles a copy in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and the
+    task fails with what the command said. Else the new source and its table are renamed into place. So nobody can hold
+    up a change by a lock on a file that everybody can read.
+  - The table keeps its owner and mode; a new one has those of its source.
   - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
   - A line of another name stays as it is, even if it cannot be read. A table of 1,000,000 lines takes about a second.
   - The diff has the lines around each change and not the whole table; what is longer than 64 KiB is cut.
@@ -61,8 +62,8 @@ options:
       - C(newaliases) alone compiles a copy of the text, on each MTA in its own way. So does a command with C({path})
         in it, which stands for the copy. C({product}) is the first of O(compiled), or C(aliases.db), beside that copy.
       - Any other command works on the table itself, after the text was written. It waits for whoever holds a lock
-        there. If it fails, the old text is put back and compiled. If it does not end within 300 seconds, the old text is
-        put back, and the command is not run again.
+        there. If it fails, the old text is put back and compiled. If it does not end within 300 seconds, the old text
+        is put back, and the command is not run again.
       - A command that is given must make a compiled table, so it runs also where there is none yet.
       - Without this option, C(newaliases) where there is a compiled table.
     type: list

@@ -13,6 +13,7 @@ import contextlib
 import email
 import re
 import secrets
+import shlex
 
 import pytest
 
@@ -142,11 +143,11 @@ def test_b2_a_notice_that_postmaster_cannot_get_does_not_circle(lab, name):
     host, rebuild = lab.runner.get_host(lab.name), lab.rebuild()
     host.check_output("sudo sed -i.good %s /etc/aliases", f"s/^postmaster:.*/postmaster: refused@{lab.helo}/")
     try:
-        host.check_output("sudo " + " ".join(rebuild or ["true"]))
+        host.check_output("sudo " + shlex.join(rebuild or ["true"]))
         sent = Sent(lab, [name], lab.come_to_rest)
     finally:
         host.check_output("sudo mv /etc/aliases.good /etc/aliases && sudo touch /etc/aliases")
-        host.check_output("sudo " + " ".join(rebuild or ["true"]))
+        host.check_output("sudo " + shlex.join(rebuild or ["true"]))
     assert sent.returned(name) == sent.landed(name) == []
 
 
