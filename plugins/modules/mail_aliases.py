@@ -15,9 +15,9 @@ description:
     the byte, and an entry that says what is wanted already is not touched, however it is written.
   - The file is replaced atomically, with its owner, group and mode; a link to it is followed.
   - The compiled table is rebuilt when it is missing or older than its source, and only then.
-  - The command compiles a copy in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and the
-    task fails with what the command said. Else the new source and its table are renamed into place. So nobody can hold
-    up a change by a lock on a file that everybody can read.
+  - The command compiles a copy in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and
+    the task fails with what the command said. Else the new source and its table are renamed into place. So nobody can
+    hold up a change by a lock on a file that everybody can read.
   - The table keeps its owner and mode; a new one has those of its source.
   - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
   - A line of another name stays as it is, even if it cannot be read. A table of 1,000,000 lines takes about a second.

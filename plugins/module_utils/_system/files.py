@@ -103,7 +103,7 @@ def write_copy(made: str, path: str, source: Image) -> None:
             if old is not None:
                 found = os.fstat(old)
                 uid, gid, mode = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
-                _copy_attributes(old, file.fileno())
+                copy_attributes(old, file.fileno())
         os.fchown(file.fileno(), uid, gid)
         os.fchmod(file.fileno(), mode)
         with open(handle, "rb", closefd=False) as content:
@@ -142,14 +142,14 @@ def keep(path: str) -> None:
             file.write(image.content)
             file.flush()  # before the time of the file is set to what it was
             os.fchown(file.fileno(), image.uid, image.gid)
-            _copy_attributes(handle, file.fileno())
+            copy_attributes(handle, file.fileno())
             os.fchmod(file.fileno(), image.mode)
             os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
     os.rename(_next(target), _before(target))
     sync_folder(os.path.dirname(target))
 
 
-def _copy_attributes(source: int, target: int) -> None:
+def copy_attributes(source: int, target: int | str) -> None:
     """Copy the extended attributes, as far as the file system takes them."""
     with contextlib.suppress(OSError):
         for name in os.listxattr(source):
@@ -264,7 +264,7 @@ def _prepare(target: str, image: Image) -> None:
     with _new(_next(target)) as file:
         with contextlib.suppress(OSError), _there(target) as handle:  # what is no file has none
             if handle is not None:
-                _copy_attributes(handle, file.fileno())
+                copy_attributes(handle, file.fileno())
         os.fchown(file.fileno(), image.uid, image.gid)
         os.fchmod(file.fileno(), image.mode)
         file.write(image.content)

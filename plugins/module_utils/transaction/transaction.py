@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from .._system.image import Change, Image
 from .._system.obstacles import Wanted, obstacles
 from .._system.private import private_folder
 from .._system.process import filled
+from .._system.stage import Stage, products, remove_products
 from ..aliases.apply import apply
 from ..aliases.compile import SUFFIXES
 from ..errors import UserError
@@ -55,6 +54,7 @@ class Transaction:
         self._seconds = params["confirm_timeout"] or OWN_TIME
         self._untouched = ", and nothing was changed"
         self._unread: dict[str, str] = {}
+        self._left_out: list[str] = []
         self._id = self._store.new_id()
         wrong = mistakes(params["files"])
         if wrong:
@@ -75,8 +75,9 @@ class Transaction:
             result = self._run(check_mode)
         except UserError as error:
             words, given = self._hidden(str(error)), error.result
-            raise UserError(words, **{**given, "warnings": self._hide_all(given.get("warnings", []))}) from error
-        return {**result, "warnings": self._hide_all(result["warnings"])}
+            warnings = self._hide_all([*given.get("warnings", []), *self._left_out])
+            raise UserError(words, **{**given, "warnings": warnings}) from error
+        return {**result, "warnings": self._hide_all([*result["warnings"], *self._left_out])}
 
     def _hide_all(self, texts: Sequence[str]) -> list[str]:
         return [self._hidden(text) for text in texts]
@@ -126,12 +127,11 @@ class Transaction:
         for change in self._changes:
             file = self._file(change.path)
             if file["compile"] and (change.changed or self._uncompiled(change)):
-                folder = os.path.isdir(os.path.dirname(file["product"] or change.path))
-                products = _products(change.path, file["product"]) if folder else []
-                wanted += [Wanted(product, os.path.getsize(product), parents=True) for product in products]
+                made = products(change.path, file["product"])
+                wanted += [Wanted(product, disk.size(product), parents=True) for product in made]
         if self._aliases and self._aliases["changed"]:
-            tables = [path for path in self._alias_files() if os.path.lexists(path)]
-            wanted += [Wanted(path, os.path.getsize(path)) for path in tables if os.path.exists(path)]
+            tables = {path: self._host.stat(path) for path in self._alias_files()}
+            wanted += [Wanted(path, found.size) for path, found in tables.items() if found]
         wanted += [Wanted(path, parents=True) for path in self._timer.paths]
         found = obstacles(wanted)
         if found:
@@ -160,62 +160,50 @@ class Transaction:
         file = self._file(change.path)
         if not file["compile"] or not change.before:
             return False
-        source = os.stat(change.path).st_mtime_ns
-        products = _products(change.path, file["product"])
-        return not any(os.stat(product).st_mtime_ns >= source for product in products)
+        source, *made = (self._host.stat(path) for path in (change.path, *products(change.path, file["product"])))
+        return not any(source and product and product.mtime >= source.mtime for product in made)
 
     def _file(self, path: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = next(file for file in self._params["files"] if file["path"] == path)
         return found
 
     @contextlib.contextmanager
-    def _staged(self) -> Iterator[str]:
+    def _staged(self) -> Iterator[Stage]:
         """A copy of the directory that is staged, with the new files in it; removed at the end."""
         with private_folder(self._store.folder) as folder:
-            stage, live = os.path.join(folder, "stage"), self._params["stage"]
-            if live and os.path.isdir(live):
-                shutil.copytree(live, stage, symlinks=True, ignore=_no_files)
+            stage = Stage(f"{folder}/stage", self._params["stage"] or "")
+            self._left_out = stage.copy()
             for change in self._changes:
-                path = self._in_stage(stage, change.path)
-                product = self._file(change.path)["product"]
-                for written in filter(None, (path, product and self._in_stage(stage, product))):
-                    _unlink_links(stage, written)
-                disk.make_folder(os.path.dirname(path))
-                disk.write_image(path, change.after)
+                stage.write(change.path, change.after, self._file(change.path)["product"])
             yield stage
 
-    def _in_stage(self, stage: str, path: str) -> str:
-        live = (self._params["stage"] or "/").rstrip("/") + "/"
-        return os.path.join(stage, path[len(live) :] if path.startswith(live) else path.lstrip("/"))
-
-    def _compile(self, stage: str) -> list[Change]:
+    def _compile(self, stage: Stage) -> list[Change]:
         """Compile every table in the stage; the products, as they have to be in place."""
-        products = []
+        found = []
         changed = {change.path for change in self._changes if change.changed}
         for change in self._changes:
             file = self._file(change.path)
             new = changed.intersection([change.path, *file.get("compile_with", [])])
             if file["compile"] and (new or self._uncompiled(change)):
-                path, place = self._in_stage(stage, change.path), file["product"] or ""
-                staged = place and self._in_stage(stage, place)
-                for old in _products(path, staged):
-                    os.unlink(old)
+                path, place = stage.place(change.path), file["product"] or ""
+                staged = place and stage.place(place)
+                remove_products(path, staged)
                 self._must(file["compile"], stage, path, staged)
-                for made in _products(path, staged):
+                for made in products(path, staged):
                     live = place or change.path + made[len(path) :]
                     image = disk.read_image(made)
                     if image:
-                        products.append(Change(live, disk.read_image(live), compiled(image, change.after, file)))
-        return products
+                        found.append(Change(live, disk.read_image(live), compiled(image, change.after, file)))
+        return found
 
-    def _check(self, stage: str, lenient: bool = False) -> None:
+    def _check(self, stage: Stage, lenient: bool = False) -> None:
         """Let the MTA check what is staged; ``lenient`` where the MTA may not be there yet."""
         for argv in self._params["check"]:
             if not (lenient and not self._host.which(argv[0])):
                 self._must(argv, stage)
 
-    def _must(self, argv: Sequence[str], stage: str, path: str = "", product: str = "") -> None:
-        since = int(time.time())
+    def _must(self, argv: Sequence[str], staged: Stage, path: str = "", product: str = "") -> None:
+        since, stage = int(time.time()), staged.path
         done = self._host.run(filled(argv, stage=stage, path=path, product=product), timeout=self._params["timeout"])
         live = (self._params["stage"] or "").rstrip("/")
         if done.timed_out:
@@ -277,9 +265,9 @@ class Transaction:
     def _prepared(self) -> list[Change]:
         """All that is to be put in place, when the MTA's own check has passed it."""
         with self._staged() as stage:
-            products = self._compile(stage)
+            made = self._compile(stage)
             self._check(stage)
-        return [*self._changes, *products]
+        return [*self._changes, *made]
 
     def _carry_out(self, journal: Journal, changes: Sequence[Change], how: str) -> dict[str, Any]:
         since = int(time.time())
@@ -409,28 +397,6 @@ class Transaction:
         }
 
 
-def _no_files(folder: str, names: list[str]) -> list[str]:
-    """What cannot be copied, such as a FIFO, which is no reason to fail."""
-    paths = {name: os.path.join(folder, name) for name in names}
-    copied = (os.path.isfile, os.path.isdir, os.path.islink)
-    return [name for name, path in paths.items() if not any(is_so(path) for is_so in copied)]
-
-
-def _unlink_links(stage: str, path: str) -> None:
-    """Remove the links to which a file in a stage, or what is compiled from it, would be written. They lead out of the
-    stage, and whoever owns the directory that was copied may have made them."""
-    place = stage
-    for name in os.path.relpath(path, stage).split("/"):
-        place = os.path.join(place, name)
-        if os.path.islink(place):
-            os.unlink(place)
-    folder, name = os.path.split(path)
-    for entry in os.listdir(folder) if os.path.isdir(folder) else []:
-        beside = os.path.join(folder, entry)
-        if entry.startswith(name + ".") and os.path.islink(beside):
-            os.unlink(beside)
-
-
 def _octets(change: Change) -> int:
     """What is written beside a file: its copy, and the new one."""
     return len(change.after.content) + (len(change.before.content) if change.before else 0)
@@ -444,14 +410,3 @@ def _words(error: OSError | UserError) -> str:
     if isinstance(error, UserError):
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
-
-
-def _products(path: str, product: str | None) -> list[str]:
-    """What is compiled from a file: ``product``, or its name with one more ending."""
-    if product:
-        return [product] if os.path.isfile(product) else []
-    folder, name = os.path.split(path)
-    found = [
-        entry for entry in os.listdir(folder) if entry.startswith(name + ".") and "." not in entry[len(name) + 1 :]
-    ]
-    return [os.path.join(folder, entry) for entry in sorted(found) if os.path.isfile(os.path.join(folder, entry))]
