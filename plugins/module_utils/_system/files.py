@@ -111,6 +111,19 @@ def write_copy(made: str, path: str, source: Image) -> None:
     _put(target)
 
 
+def change_line(path: str, changed: Callable[[bytes], tuple[int, bytes]]) -> None:
+    """Change octets of the first line of a file of root's own in their place, for which a full disk has room.
+
+    ``changed`` gets the line, and returns where the octets begin and what they become.
+    """
+    with open(path, "r+b") as file:
+        at, octets = changed(file.readline())
+        file.seek(at)
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def prepare(changes: Iterable[Change]) -> None:
     """Write what is wanted beside what is there. That is kept beside, too, until ``restore`` or ``forget``."""
     wanted = _wanted(changes)
@@ -188,14 +201,6 @@ def forget(path: str) -> None:
     for beside in (_before(target), _next(target)):
         if os.path.lexists(beside):
             os.unlink(beside)
-
-
-def remove(path: str) -> None:
-    """Remove whatever is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
 
 
 def make_folder(path: str, mode: int = FOLDER_MODE) -> None:

@@ -13,7 +13,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from .files import remove
+from .names import listed, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,6 @@ def private_folder(state: str) -> Iterator[str]:
 
 def sweep(state: str) -> None:
     """Remove what was interrupted. Only who holds the lock of the host may do so."""
-    for name in os.listdir(state):
+    for name in listed(state):
         if name.startswith(PREFIX):
             remove(os.path.join(state, name))

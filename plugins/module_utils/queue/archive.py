@@ -17,11 +17,12 @@ import json
 import os
 import stat
 import tarfile
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._system.names import listed, seen
+from .._system.new_file import write_new
 from .._system.owner import NOBODY, rights_at
 from .._system.reader import RefusedError, Rights, call
 from ..shown import line
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from .spool import Entry, Spool
 
 FILES = 10_000  # of one message
-BACK = "back."  # before the name of a file that comes back, until it is whole
 BITS = stat.S_IRUSR, stat.S_IRGRP, stat.S_IROTH
 
 
@@ -43,7 +43,7 @@ def packed(spool: Spool, entry: Entry) -> tuple[bytes, str]:
     found = entry
     if entry.rights and _common(spool, entry.key, entry.rights):
         # its files are of those who wrote them, and only they may read them
-        owner = json.loads(entry.with_rights(lambda: json.dumps(os.lstat(entry.key).st_uid).encode()))
+        owner = json.loads(entry.with_rights(lambda: json.dumps(seen(entry.key).st_uid).encode()))
         found = replace(entry, rights=Rights(owner, entry.rights.gid))
     head, _newline, content = found.with_rights(partial(_pack, spool, found)).partition(b"\n")
     return content, json.loads(head)
@@ -84,8 +84,8 @@ def _add(archive: tarfile.TarFile, entry: Entry, path: str) -> str:
 
 def _files(spool: Spool, entry: Entry) -> list[str]:
     paths = [entry.key]
-    if stat.S_ISDIR(os.lstat(entry.key).st_mode):
-        paths = [os.path.join(entry.key, name) for name in sorted(os.listdir(entry.key))]
+    if stat.S_ISDIR(seen(entry.key).st_mode):
+        paths = [os.path.join(entry.key, name) for name in listed(entry.key)]
     paths += spool.others(entry)
     if len(paths) > FILES:
         raise RefusedError(f"it has more than {FILES} files")
@@ -129,33 +129,10 @@ def _put(spool: Spool, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Non
         raise RefusedError(f"belongs to uid {member.uid}, and the owner of the spool may not read it")
     file = archive.extractfile(member)
     data = file.read() if file else b""
-    call(rights, partial(_write, place, data, member.mode & 0o777, owner), seconds=SECONDS, memory=MEMORY)
+    call(rights, partial(write_new, place, data, member.mode & 0o777, owner), seconds=SECONDS, memory=MEMORY)
 
 
 def readable(rights: Rights, member: tarfile.TarInfo) -> bool:
     """Whether an account could have read a file, by the owner and the mode that it had."""
     kind = 0 if member.uid == rights.uid else 1 if member.gid in (rights.gid, *rights.groups) else 2
     return bool(member.mode & BITS[kind])
-
-
-def _write(place: str, data: bytes, mode: int, owner: tuple[int, int] | None) -> bytes:
-    """By a child with the rights of the place: a new file, whole or not at all."""
-    folder, name = os.path.split(place)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    beside = os.path.join(folder, BACK + name)
-    with suppress(FileNotFoundError):
-        os.unlink(beside)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if owner:
-                os.fchown(file.fileno(), *owner)
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(beside, place)
-    finally:
-        os.unlink(beside)
-    return b""

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
+from .._system.names import there
 from ..shown import line
 from .spool import Entry, Queued, Spool, UnreadableError, text
 
@@ -113,7 +113,7 @@ def read(entry: Entry) -> Queued | None:
         body = entry.data(_beside(entry, "-D")).partition(b"\n")[2]
     except FileNotFoundError as error:
         raise UnreadableError("its body is missing") from error
-    if os.path.lexists(_beside(entry, "-J")):
+    if there(_beside(entry, "-J")):
         # what was delivered by a process that did not end
         done += text(entry.data(_beside(entry, "-J"))).split("\n")
     content = header + b"\n" + (body.replace(b"\r\n", b"\n") if wire else body)
@@ -170,7 +170,7 @@ def others(entry: Entry) -> list[str]:
     log = entry.key.rpartition("/input/")[0] + "/msglog"
     # a queue that is split has directories by the sixth letter
     logs = [f"{log}/{entry.id}", f"{log}/{entry.id[5]}/{entry.id}"]
-    return [path for path in beside + logs if os.path.lexists(path)]
+    return [path for path in beside + logs if there(path)]
 
 
 def _beside(entry: Entry, ending: str) -> str:

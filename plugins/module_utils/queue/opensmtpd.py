@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 
+from .._system.names import is_folder, listed, seen
 from .spool import Entry, Queued, Spool, UnreadableError, text
 
 MESSAGE = "message"
@@ -34,7 +35,7 @@ def recipient(envelope: dict[str, str]) -> str:
 
 
 def read(entry: Entry) -> Queued | None:
-    names = [name for name in sorted(os.listdir(entry.path)) if re.fullmatch(f"{entry.id}[0-9a-f]{{8}}", name)]
+    names = [name for name in listed(entry.path) if re.fullmatch(f"{entry.id}[0-9a-f]{{8}}", name)]
     envelopes = [fields(entry.data(os.path.join(entry.path, name))) for name in names]
     # of these the sender is still to be told: they will fail once more, and then that is done
     left = [found for found in envelopes if found["type"] != "bounce" or found.get("bounce-type") == FAILED]
@@ -50,9 +51,9 @@ def read(entry: Entry) -> Queued | None:
 
 def read_any(entry: Entry) -> Queued | None:
     """A message of the queue; or what was submitted while smtpd did not run: the words of a command, and its input."""
-    if os.path.isdir(entry.path):
+    if is_folder(entry.path):
         return read(entry)
-    if os.lstat(entry.path).st_size:
+    if seen(entry.path).st_size:
         raise UnreadableError("it was submitted while smtpd did not run, and only smtpd knows what is to become of it")
     return None
 

@@ -10,6 +10,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from .._system.names import seen, there
 from .spool import Entry, Queued, Spool, UnreadableError, text, without_blind
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def parse(raw: bytes) -> tuple[str, list[str], bytes]:
 
 
 def read(entry: Entry) -> Queued | None:
-    if not os.lstat(entry.path).st_mode & stat.S_IXUSR:
+    if not seen(entry.path).st_mode & stat.S_IXUSR:
         return None  # nobody was told yet that it was taken
     sender, recipients, content = parse(entry.data(entry.path))
     for path in _logs(entry, BOUNCED):
@@ -116,7 +117,7 @@ def _logs(entry: Entry, *names: str) -> list[str]:
     top = entry.key[: max(entry.key.rfind(f"/{folder}/") for folder in FOLDERS)]
     letters = directories(entry.id)
     places = ["/".join([top, name, *letters[:depth], entry.id]) for name in names for depth in range(DEPTH)]
-    return [path for path in places if os.path.lexists(path)]
+    return [path for path in places if there(path)]
 
 
 def directories(name: str) -> str:

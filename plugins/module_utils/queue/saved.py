@@ -15,10 +15,8 @@ Whatever was interrupted is begun again and finds each message once.
 from __future__ import annotations
 
 import errno
-import glob
 import json
 import os
-import shutil
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Callable
 from .._system import files as disk
 from .._system.deadline import Deadline
 from .._system.image import Image
+from .._system.names import listed, remove, there, unlink, walked
 from .._system.reader import RefusedError, call
 from ..shown import line
 from .archive import packed, put_back
@@ -43,6 +42,7 @@ REMOVAL = 300.0  # seconds to remove them
 SAID = 1 << 20  # octets of what is said of that
 SHOWN = 100  # messages that are named one by one
 NOT_YET, GOT = "-", "+"
+TAR = ".tar"  # what the names of archives end with
 END = b'"}\n'  # what comes after the signs in the first line of a file
 
 
@@ -57,7 +57,7 @@ class Saved:
     def save(self, spool: Spool) -> dict[str, str]:
         """Move a queue, on which nothing works, here; what cannot be read stays, and is kept in an archive, too, where
         that can be done: path to reason. Nothing is removed from the queue before all is saved."""
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        disk.make_folder(self._folder, 0o700)
         deadline = Deadline(TIME)
         entries, unread = _listed(spool)
         moved = []
@@ -73,7 +73,7 @@ class Saved:
 
     def _save(self, spool: Spool, entry: Entry, unread: dict[str, str]) -> bool:
         """Whether a message is saved; where it cannot be read, or would replace one that is saved, that is noted."""
-        if not entry.taken and os.path.exists(self._path(spool.mta, entry.id)):
+        if not entry.taken and there(self._path(spool.mta, entry.id)):
             unread.update(self._keep(spool, entry, "another message with its id is saved already"))
             return False
         try:
@@ -95,19 +95,19 @@ class Saved:
         if lost:
             return lost
         path = os.path.join(self._unread, _archive_name(spool, entry))
-        if os.path.exists(path):
+        if there(path):
             return {path: why}  # it is whole, which after a removal of the package the message may not be
         try:
             content, without = packed(spool, entry)
         except (OSError, RefusedError) as error:
             return {line(entry.key): why if str(error) in why else f"{why}; {line(str(error))}"}
-        os.makedirs(self._unread, mode=0o700, exist_ok=True)
+        disk.make_folder(self._unread, 0o700)
         disk.write_image(path, Image(content, os.geteuid(), os.getegid(), 0o600))
         return {path: f"{why}; it is without {without}" if without else why}
 
     def _complete(self, spool: Spool, entry: Entry) -> bool:
         """Whether a message is saved, whatever is left of it in the queue."""
-        return entry.taken and os.path.exists(self._path(spool.mta, entry.id))
+        return entry.taken and there(self._path(spool.mta, entry.id))
 
     def give_back(self, spool: Spool) -> dict[str, str]:
         """Undo what ``save`` has begun, and finish what it has saved; what that cannot be done for, with the reason."""
@@ -124,7 +124,8 @@ class Saved:
         """Bring back to its MTA what this change has kept of its mail, and it has not any more; what does not come
         back, by archive."""
         kept = {}
-        for path in glob.glob(os.path.join(glob.escape(self._unread), f"{spool.mta}.*.tar")):
+        names = [name for name in listed(self._unread) if name.startswith(f"{spool.mta}.") and name.endswith(TAR)]
+        for path in (os.path.join(self._unread, name) for name in names):
             try:
                 wrong = put_back(spool, path)
             except OSError as error:
@@ -132,26 +133,24 @@ class Saved:
             if wrong:
                 kept[path] = "; ".join(wrong[:3])
             else:
-                os.unlink(path)
+                unlink(path)
         return kept
 
     def retire(self, spool: Spool) -> None:
         """Forget the archives of what is in the queue still of an MTA that is to serve again."""
-        there = {_archive_name(spool, entry) for entry in _listed(spool)[0]}
+        names = {_archive_name(spool, entry) for entry in _listed(spool)[0]}
         for path in self.archives():
-            if os.path.basename(path) in there:
-                os.unlink(path)
+            if os.path.basename(path) in names:
+                unlink(path)
 
     def paths(self) -> list[str]:
         """The files, by name."""
-        if not os.path.isdir(self._folder):
-            return []
-        names = sorted(name for name in os.listdir(self._folder) if not name.startswith("."))
-        return [os.path.join(self._folder, name) for name in names]
+        return [os.path.join(self._folder, name) for name in listed(self._folder) if not name.startswith(".")]
 
     def archives(self) -> dict[str, str]:
         """What could not be read, by file, and which MTA can read it."""
-        paths = sorted(glob.glob(os.path.join(self._archives, "**", "*.tar"), recursive=True))
+        found = ((folder, name) for folder, names in walked(self._archives, 1) for name in names)
+        paths = sorted(os.path.join(folder, name) for folder, name in found if name.endswith(TAR) and name[0] != ".")
         return {path: os.path.basename(path).partition(".")[0] for path in paths}
 
     def write(self, queued: Queued) -> None:
@@ -160,18 +159,17 @@ class Saved:
 
     def note(self, path: str, got: Collection[str]) -> None:
         """Note in a file who has got the message; in its place, sign for sign, for which a full disk has room."""
-        with open(path, "r+b") as file:
-            line = file.readline()
+
+        def noted(line: bytes) -> tuple[int, bytes]:
             head = json.loads(line)
             signs = [GOT if to in got else sign for to, sign in zip(head["recipients"], head["got"])]
-            file.seek(len(line) - len(signs) - len(END))
-            file.write("".join(signs).encode("ascii"))
-            file.flush()
-            os.fsync(file.fileno())
+            return len(line) - len(signs) - len(END), "".join(signs).encode("ascii")
+
+        disk.change_line(path, noted)
 
     def remove(self, path: str) -> None:
-        if os.path.exists(path):
-            os.unlink(path)
+        if there(path):
+            unlink(path)
             disk.sync_folder(self._folder)
 
     def _path(self, mta: str, name: str) -> str:
@@ -179,7 +177,7 @@ class Saved:
 
 
 def _archive_name(spool: Spool, entry: Entry) -> str:
-    return f"{spool.mta}.{entry.id}.tar"
+    return f"{spool.mta}.{entry.id}{TAR}"
 
 
 def dump(queued: Queued) -> bytes:
@@ -246,10 +244,6 @@ def _give_back(entry: Entry) -> None:
 def _remove(spool: Spool, entry: Entry) -> None:
     """Remove a message from where it was; its key, by which it would be found again, last."""
     for path in spool.others(entry):
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        unlink(path)
     with suppress(FileNotFoundError):
-        if os.path.isdir(entry.aside) and not os.path.islink(entry.aside):
-            shutil.rmtree(entry.aside)
-        else:
-            os.unlink(entry.aside)
+        remove(entry.aside)

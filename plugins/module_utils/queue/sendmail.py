@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 
+from .._system.names import there
 from .spool import Entry, Queued, Spool, UnreadableError, text, without_blind
 
 # A field between whose question marks stand letters goes out by a mailer that has one of them as a flag; of these the
@@ -60,7 +61,7 @@ def others(entry: Entry) -> list[str]:
     """The body and the log of a message, which lie beside its envelope, or in a directory beside that one."""
     folder = os.path.dirname(entry.key)
     places = [f"{where}/{kind}{entry.id}" for kind in ("df", "xf") for where in (folder, f"{folder}/../{kind}")]
-    return [os.path.normpath(path) for path in places if os.path.lexists(path)]
+    return [os.path.normpath(path) for path in places if there(path)]
 
 
 SPOOL = Spool(

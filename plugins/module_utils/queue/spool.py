@@ -20,6 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Callable
 
+from .._system.names import mode_of, move, there, walked
 from .._system.owner import rights_at
 from .._system.reader import RefusedError, Rights, call, open_plain, read_up_to
 
@@ -85,15 +86,15 @@ class Entry:
     @property
     def path(self) -> str:
         """Where the key is now."""
-        return self.aside if os.path.lexists(self.aside) else self.key
+        return self.aside if there(self.aside) else self.key
 
     def take(self) -> None:
-        if not os.path.lexists(self.aside):
-            os.rename(self.key, self.aside)
+        if not there(self.aside):
+            move(self.key, self.aside)
 
     def give_back(self) -> None:
-        if os.path.lexists(self.aside):
-            os.rename(self.aside, self.key)
+        if there(self.aside):
+            move(self.aside, self.key)
 
     def file(self, path: str) -> tuple[bytes, os.stat_result]:
         """One of its files, and what fstat(2) says of it; where nobody else may write it is the account's or root's."""
@@ -149,20 +150,16 @@ class Spool:
                 yield Entry(name, key, rights, taken, shared)
 
     def _list(self, top: str) -> bytes:
-        shared = bool(os.stat(top).st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+        shared = bool(mode_of(top) & (stat.S_IWGRP | stat.S_IWOTH))
         lines = (json.dumps([entry.id, entry.key, entry.taken, shared]).encode() for entry in self._found(top))
         return b"\n".join(islice(lines, MOST))
 
     def _found(self, top: str) -> Iterator[Entry]:
-        depth = top.count("/") + DEPTH
-        for folder, folders, files in os.walk(top):
-            there = {*folders, *files}
-            for name in sorted({name.removeprefix(TAKEN) for name in there}):
+        for folder, names in walked(top, DEPTH):
+            for name in sorted({name.removeprefix(TAKEN) for name in names}):
                 found = re.fullmatch(self.key, name)
                 if found:
-                    yield Entry(found.group(1), os.path.join(folder, name), taken=TAKEN + name in there)
-            if folder.count("/") >= depth:
-                folders.clear()
+                    yield Entry(found.group(1), os.path.join(folder, name), taken=TAKEN + name in names)
 
     def fetch(self, host: Host, entry: Entry) -> Queued | None:
         """Take a message out of the queue, and read it. Raises GoneError, and UnreadableError where it stays."""

@@ -5,30 +5,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
-import glob
 import os
 import re
-import shutil
-import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from .._system import debs
 from .._system.files import make_folder, sync_folder
+from .._system.names import is_folder, remove
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .._system.host import Completed, Host
 
-CACHE = "/var/cache/apt/archives"
-LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 TIMEOUT = 900.0  # seconds for one run of apt or dpkg
 LOCKED = 300.0  # seconds to wait for another one to end
-INTERVAL = 0.2  # seconds between two looks at a lock
 QUIETLY = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 KEEP_FILES = ("--force-confdef", "--force-confold")
 THERE = ("installed", "half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
@@ -74,9 +69,7 @@ class Packages:
     def fetch(self, plan: Plan) -> None:
         """Fetch what is to come, and what is there now; nothing is changed."""
         make_folder(os.path.join(self._folder, "partial"))
-        for path in glob.glob(os.path.join(CACHE, "*.deb")):
-            if os.path.basename(path).partition("_")[0] in {*plan.added, *plan.before}:
-                shutil.copy2(path, self._folder)
+        debs.copy_cached({*plan.added, *plan.before}, self._folder)
         self._fresh("install", "--download-only", "--yes", "--no-install-recommends", *plan.wanted)
         missing = [f"{name}={version}" for name, version in plan.before.items() if not self._debs({name: version})]
         if missing:
@@ -89,7 +82,7 @@ class Packages:
         except UserError as error:
             raise UserError(
                 f"{error}\nWithout {', '.join(missing)} the change could not be taken back: bring these up to date"
-                f" first (apt-get upgrade), or put their .deb files into {CACHE}"
+                f" first (apt-get upgrade), or put their .deb files into {debs.CACHE}"
             ) from error
 
     def install(self, plan: Plan) -> None:
@@ -99,7 +92,7 @@ class Packages:
 
     def restore(self, plan: Plan) -> None:
         """Bring back what was there before, whatever state the packages are in. May be done again."""
-        with self._locked():
+        with debs.locked(LOCKED):
             added = [name for name, state in self._states(plan.added).items() if state[0] in THERE]
             if added:
                 self._dpkg("--remove", "--force-depends", "--force-remove-reinstreq", *added)
@@ -116,7 +109,8 @@ class Packages:
                 self._host.run(["apt-mark", mark, *names])
 
     def forget(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            remove(self._folder)
 
     def _back(self, plan: Plan) -> bool:
         there = {name: version for name, (state, version) in self._states(plan.before).items() if state == "installed"}
@@ -129,8 +123,7 @@ class Packages:
         return {field[0]: (field[1], field[2]) for field in fields}
 
     def _debs(self, versions: Mapping[str, str]) -> list[str]:
-        names = [f"{name}_{version.replace(':', '%3a')}_*.deb" for name, version in versions.items()]
-        return [path for name in names for path in glob.glob(os.path.join(self._folder, name))]
+        return [path for name, version in versions.items() for path in debs.kept(self._folder, name, version)]
 
     def _fresh(self, *words: str) -> Completed:
         """Run apt-get, and once more with new lists where that fails; raises UserError."""
@@ -150,35 +143,12 @@ class Packages:
         }
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         given += [word for option in KEEP_FILES for word in ("-o", f"Dpkg::Options::={option}")]
-        where = [f"--chdir={self._folder}"] if os.path.isdir(self._folder) else []
+        where = [f"--chdir={self._folder}"] if is_folder(self._folder) else []
         return self._host.run([QUIETLY[0], *where, *QUIETLY[1:], "apt-get", "-q", *given, *words], timeout=TIMEOUT)
 
     def _dpkg(self, *words: str) -> None:
         """Run dpkg, which says by itself what it could not do; what counts is the state after it."""
         self._host.run([*QUIETLY, "DPKG_FRONTEND_LOCKED=1", "dpkg", *words], timeout=TIMEOUT)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Wait until nobody else works on the packages: what an interrupted apt has started may still do."""
-        until = time.monotonic() + LOCKED
-        with contextlib.ExitStack() as files:
-            for path in reversed(LOCKS):
-                file = files.enter_context(open(path, "a", encoding="ascii"))
-                while not _lock(file):
-                    if time.monotonic() > until:
-                        raise OSError(errno.EBUSY, "somebody else works on the packages", path)
-                    time.sleep(INTERVAL)
-                if path != LOCKS[0]:  # which dpkg does not take itself when it is told so
-                    fcntl.lockf(file, fcntl.LOCK_UN)
-            yield
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _failed(done: Completed) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from .._system import files as disk
 from .._system.image import Image
 from .._system.lock import check_private, lock
+from .._system.names import listed, move, remove, there
 from .._system.private import sweep
 from .._system.reader import RefusedError, open_plain, read_up_to
 from ..errors import UserError
@@ -69,7 +70,7 @@ class Store:
         check_private(self.folder)
         bad: dict[str, str] = {}
         for path in self.paths:
-            if os.path.lexists(path):
+            if there(path):
                 try:
                     return Found(_load(path), bad)
                 except BadJournalError as error:
@@ -92,8 +93,8 @@ class Store:
         for path, why in bad.items():
             stem, ending = os.path.splitext(path)
             names = (f"{stem}.{BAD}-{number}{ending}" for number in itertools.count(1))
-            aside = next(name for name in names if not os.path.lexists(name))
-            os.rename(path, aside)
+            aside = next(name for name in names if not there(name))
+            move(path, aside)
             disk.sync_folder(self.folder)
             warnings.append(
                 f"the journal {path} {why}: it was put aside as {aside}. What that change has done stays, and cannot be"
@@ -114,7 +115,7 @@ class Store:
     @property
     def undoing(self) -> bool:
         """Whether its rollback has begun."""
-        return os.path.exists(self._undoing)
+        return there(self._undoing)
 
     def state(self, transaction: str) -> str:
         """How a transaction ended; empty where that is not known, or it has not."""
@@ -127,13 +128,13 @@ class Store:
     def begin_undo(self) -> None:
         """From here on it can only be rolled back."""
         if not self.undoing:
-            os.rename(self._pending, self._undoing)
+            move(self._pending, self._undoing)
             disk.sync_folder(self.folder)
 
     def note_undone(self, journal: Journal) -> None:
         """Keep what a rollback is about to replace. Where there is no room for that it goes on all the same."""
         path = self._path(journal.transaction, "undone")
-        if not os.path.lexists(path):
+        if not there(path):
             with contextlib.suppress(OSError):
                 replaced = {path: disk.read_image(path) for path, image in journal.images.items()}
                 disk.make_folder(self._ended, 0o700)
@@ -142,7 +143,7 @@ class Store:
     def end(self, journal: Journal, state: str) -> None:
         """The transaction has ended; only the last few are kept."""
         disk.make_folder(self._ended, 0o700)
-        os.rename(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
+        move(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
         disk.sync_folder(self.folder)
         forget(journal.images)
         states = self._states()
@@ -150,7 +151,7 @@ class Store:
         for name, old in states:
             if name in by_age[: 1 - KEPT]:
                 for ending in ("json", BAD):
-                    disk.remove(self._path(name, old, ending))
+                    remove(self._path(name, old, ending))
 
     def tidy(self) -> list[str]:
         """Remove what was interrupted: stages, and what an end has left beside the files; what to tell the user."""
@@ -159,11 +160,11 @@ class Store:
         for name, state in self._states():
             path = self._path(name, state)
             try:
-                forget(_load(path).images if os.path.lexists(path) else ())
+                forget(_load(path).images if there(path) else ())
             except BadJournalError as error:
                 aside = self._path(name, state, BAD)
-                disk.remove(aside)
-                os.rename(path, aside)
+                remove(aside)
+                move(path, aside)
                 warnings.append(f"the journal {path} of a change that has ended {error}: it was put aside as {aside}")
             except NewerJournalError:
                 continue  # it has ended, and is its own version's to tidy up
@@ -173,7 +174,7 @@ class Store:
         return os.path.join(self._ended, f"{transaction}.{state}.{ending}")
 
     def _states(self) -> list[tuple[str, str]]:
-        names = sorted(os.listdir(self._ended)) if os.path.isdir(self._ended) else []
+        names = listed(self._ended)
         return [(found[0], found[1]) for found in (name.split(".") for name in names) if len(found) == 3]
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from .._system.image import Image
+from .._system.names import give_to_root, seen, unlink
 from .._system.processes import with_children
 from .._system.reader import RefusedError
 from ..queue.inject import inject
@@ -151,7 +152,7 @@ class Switch:
     @property
     def waiting(self) -> dict[str, int]:
         """The files of what is saved, and when they were written, which changes with each recipient who gets it."""
-        return {path: os.stat(path).st_mtime_ns for path in self._saved.paths()}
+        return {path: seen(path).st_mtime_ns for path in self._saved.paths()}
 
     @property
     def unread(self) -> dict[str, str]:
@@ -175,11 +176,9 @@ class Switch:
         """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix
         compiles with the rights of the owner."""
         for path in self.data["aliases"][1:]:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            unlink(path)
         for path in self.data["aliases"][:1]:
-            with suppress(FileNotFoundError):
-                os.chown(path, 0, 0)
+            give_to_root(path)
 
     def _flush(self, spool: Spool) -> None:
         """Let the old MTA, which still serves, deliver what it can within a short time."""

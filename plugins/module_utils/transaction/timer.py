@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .._system import files as disk
 from .._system.image import Image
+from .._system.names import is_folder, link, unlink
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -79,19 +80,18 @@ class Timer:
     def _keep(self, program: bytes) -> None:
         """Have what is to be run on disk."""
         disk.write_image(self._program, _own(program))
-        if os.path.isdir(SYSTEMD):
+        if is_folder(SYSTEMD):
             command = " ".join(self._undo())
             undoing, pending = self._store.paths
             text = BOOT.format(folder=self._store.folder, pending=pending, undoing=undoing, command=command)
             disk.write_image(self._service, _own(text.encode(), 0o644))
             disk.make_folder(os.path.dirname(self._wanted))
-            with contextlib.suppress(FileExistsError):
-                os.symlink(self._service, self._wanted)
+            link(self._service, self._wanted)
 
     def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: float) -> None:
         """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""
         undo = [*self._undo(), f"--transaction={transaction}"]
-        if os.path.isdir(SYSTEMD):
+        if is_folder(SYSTEMD):
             self._stop(f"{unit}.timer", f"{unit}.service")
             start = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *when, "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
@@ -108,12 +108,12 @@ class Timer:
         self._stop(f"{UNIT}.timer")
         for path in (self._wanted, self._service, self._program):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                unlink(path)
         self._unload()
 
     def _unload(self) -> None:
         """Let systemd forget the service for the boot, which it knows where it has read its units again meanwhile."""
-        if os.path.isdir(SYSTEMD):
+        if is_folder(SYSTEMD):
             name = os.path.basename(self._service)
             known = self._host.run(["systemctl", "show", "--property=LoadState", "--value", name]).out.strip()
             if known == "loaded":
@@ -122,10 +122,10 @@ class Timer:
     @property
     def paths(self) -> list[str]:
         """The files that are written to set the timer."""
-        return [self._program, *([self._service] if os.path.isdir(SYSTEMD) else [])]
+        return [self._program, *([self._service] if is_folder(SYSTEMD) else [])]
 
     def _stop(self, *units: str) -> None:
-        if os.path.isdir(SYSTEMD):
+        if is_folder(SYSTEMD):
             self._host.run(["systemctl", "--quiet", "stop", *units])
 
 

@@ -111,6 +111,17 @@ def test_not_even_through_a_link_is_anything_written_before_it_has_passed(transa
     assert (live / "real").read_text() == OLD
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_was_not_copied_for_the_check_is_named_whatever_comes_of_it(transact, live, system, check_mode):
+    os.mkfifo(live / "fifo")
+    said = f"{live}/fifo is a FIFO, not a regular file, and is not among the files that are checked"
+    assert transact(check_mode=check_mode)["warnings"] == [said]
+    system.broken = lambda argv: argv[0] == "checker"
+    with pytest.raises(UserError, match="nothing was changed") as raised:
+        transact(check_mode=check_mode, content="other\n")
+    assert raised.value.result["warnings"] == [said]
+
+
 def test_not_even_a_link_that_leads_nowhere_takes_what_is_compiled_out_of_the_stage(transact, live, tmp_path, system):
     (live / "table.db").symlink_to(tmp_path / "made")
     system.broken = lambda argv: argv[0] == "checker"
