@@ -250,6 +250,9 @@ options:
         description: The files that the MTA reads in place of the text.
         type: list
         elements: path
+      compiled_mode:
+        description: The permissions of what is compiled, octal, as in M(mailops.postmaster.mail_aliases).
+        type: str
       rebuild:
         description: The command that compiles the table, word by word, as in M(mailops.postmaster.mail_aliases).
         type: list

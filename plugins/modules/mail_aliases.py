@@ -56,6 +56,12 @@ options:
       - Without this option, the newest of O(path) with C(.db), C(.lmdb), C(.cdb), C(.dir) or C(.pag) after it.
     type: list
     elements: path
+  compiled_mode:
+    description:
+      - The permissions of what is made of a copy of the text, octal. Without it they stay as they are.
+      - Whoever may read the table of a Postfix can hold a lock on it, and Postfix then waits. Its daemons open the
+        table as root, so V('0600') is enough, but not for a table that is read through C(proxy:).
+    type: str
   rebuild:
     description:
       - The command that compiles the table, word by word. An empty list where the MTA reads the text itself.

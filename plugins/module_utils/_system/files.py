@@ -89,23 +89,23 @@ def write_image(path: str, image: Image) -> None:
     _put(target)
 
 
-def write_copy(made: str, path: str, source: Image) -> None:
+def write_copy(made: str, path: str, source: Image, mode: int | None = None) -> None:
     """Put what a program has made of ``source`` in place, as ``write_image`` does, and never as a whole in memory.
 
-    Owner and mode are those of what it replaces. Where there is nothing, whoever may read the source may read it.
+    Owner and ``mode`` are those of what it replaces. Where there is nothing, whoever may read the source may read it.
     """
     target = real(path)
     with _there(made) as handle, _new(_next(target)) as file:
         if handle is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), made)
-        uid, gid, mode = source.uid, source.gid, source.mode & READABLE
+        uid, gid, kept = source.uid, source.gid, source.mode & READABLE
         with _there(target) as old:
             if old is not None:
                 found = os.fstat(old)
-                uid, gid, mode = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+                uid, gid, kept = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
                 copy_attributes(old, file.fileno())
         os.fchown(file.fileno(), uid, gid)
-        os.fchmod(file.fileno(), mode)
+        os.fchmod(file.fileno(), kept if mode is None else mode)
         with open(handle, "rb", closefd=False) as content:
             shutil.copyfileobj(content, file)
     _put(target)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .table import Target
 
 NEW_MODE = 0o644
+OCTAL = re.compile(r"[0-7]{1,4}")
 
 # The options, as a module's argument spec.
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -35,6 +37,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "entries": {"type": "dict", "required": True},
     "strategy": {"type": "str", "choices": ["merge", "exact"], "default": "merge"},
     "compiled": {"type": "list", "elements": "path"},
+    "compiled_mode": {"type": "str"},
     "rebuild": {"type": "list", "elements": "str"},
 }
 ALONE: dict[str, dict[str, Any]] = {**ARGUMENTS, "state_dir": {"type": "path"}}
@@ -68,7 +71,7 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -
             " was changed. Let one of these names lead to a person's mailbox"
         )
     changed = bool(found.changes)
-    compiler = Compiler(host, path, params["compiled"], params["rebuild"])
+    compiler = Compiler(host, path, params["compiled"], params["rebuild"], _mode(params.get("compiled_mode")))
     rebuild = (changed or image is not None) and compiler.due(changed)
     if changed or rebuild:
         texts = [Wanted(path, 2 * len(image.content) if image else 0)] if changed else []
@@ -97,6 +100,12 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -
     if rebuild:
         result["diff"].append({"prepared": f"{path} compiled anew by {readable(compiler.command)}\n"})
     return result
+
+
+def _mode(text: str | None) -> int | None:
+    if text is not None and not OCTAL.fullmatch(text):
+        raise UserError(f"compiled_mode: {text!r} is not allowed; allowed: an octal number, as '0644'")
+    return None if text is None else int(text, 8)
 
 
 def _wanted(entries: Mapping[str, Any]) -> dict[str, list[Target]]:
@@ -150,7 +159,7 @@ def _compile_a_copy(compiler: Compiler, path: str, image: Image | None, wanted: 
             _write(path, image, wanted)
             try:
                 for place, staged in made.items():
-                    write_copy(staged, place, wanted)
+                    write_copy(staged, place, wanted, compiler.mode)
             except OSError:
                 restore(path, image)
                 raise

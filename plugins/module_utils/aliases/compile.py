@@ -40,24 +40,30 @@ class Compiler:
     """Compiles the table at ``source``.
 
     Without ``compiled`` the newest table beside the source is the one in use. A ``command`` that is given says that
-    there must be one; an empty one, that there is none to be made.
+    there must be one; an empty one, that there is none to be made. ``mode`` is that of a table that is made of a copy.
     """
 
     def __init__(
-        self, host: Host, source: str, compiled: Sequence[str] | None = None, command: Sequence[str] | None = None
+        self,
+        host: Host,
+        source: str,
+        compiled: Sequence[str] | None = None,
+        command: Sequence[str] | None = None,
+        mode: int | None = None,
     ) -> None:
         self._host = host
         self._source = source
         self._named = compiled
         self._given = command
+        self.mode = mode
         self.command = tuple(COMMAND if command is None else command)
 
     def due(self, changed: bool) -> bool:
-        """Whether a table is missing or older than its source, which is to be ``changed`` or not."""
+        """Whether a table is missing, older than its source, which is to be ``changed`` or not, or has another mode."""
         if not self.command:
             return False
         if self.tables():
-            return changed or bool(self._stale())
+            return changed or bool(self._stale()) or self._has_another_mode()
         # No table, by name or beside the source: only a command that is given can be meant to do something.
         return self._given is not None and (changed or self._named is None)
 
@@ -141,6 +147,10 @@ class Compiler:
     def _stale(self) -> list[str]:
         source = self._host.stat(self._source)
         return [table for table in self.tables() if source and self._is_older(table, source.mtime)]
+
+    def _has_another_mode(self) -> bool:
+        found = [self._host.stat(table) for table in self.tables()]
+        return self.mode is not None and self.takes_a_copy and any(one and one.mode != self.mode for one in found)
 
     def _is_older(self, table: str, than: float) -> bool:
         found = self._host.stat(table)

@@ -49,10 +49,15 @@ def compiled(image: Image, source: Image, file: Mapping[str, Any]) -> Image:
     """What was compiled from an entry of ``files``, as it has to be in place: whoever may read the source may read it,
     and nobody else, unless ``product_mode`` says more and the source is not secret. What mode the command gave it
     depends on the umask."""
-    mode = int(file.get("product_mode") or f"{source.mode & READABLE:o}", 8)
-    if file.get("secret"):
-        mode &= source.mode
-    return replace(image, uid=source.uid, gid=source.gid, mode=mode)
+    mode = asked_mode(file)
+    return replace(image, uid=source.uid, gid=source.gid, mode=source.mode & READABLE if mode is None else mode)
+
+
+def asked_mode(file: Mapping[str, Any]) -> int | None:
+    """The mode that ``product_mode`` of an entry of ``files`` asks for; None where it asks for none."""
+    if not file.get("product_mode"):
+        return None
+    return int(file["product_mode"], 8) & (int(file["mode"], 8) if file.get("secret") else 0o7777)
 
 
 def _lines(image: Image | None, pattern: str) -> list[str]:

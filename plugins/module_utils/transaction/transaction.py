@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..secrecy import hide
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
-from .plan import activation, compiled, mistakes
+from .plan import activation, asked_mode, compiled, mistakes
 from .program import program
 from .service import Service
 from .store import Store
@@ -156,12 +156,15 @@ class Transaction:
         return differs or edited or not (self._service.enabled and self._service.active)
 
     def _uncompiled(self, change: Change) -> bool:
-        """Whether a table has nothing compiled from it that is as new as it is."""
+        """Whether a table has nothing compiled from it that is as new as it is and has the mode that was asked for."""
         file = self._file(change.path)
         if not file["compile"] or not change.before:
             return False
         source, *made = (self._host.stat(path) for path in (change.path, *products(change.path, file["product"])))
-        return not any(source and product and product.mtime >= source.mtime for product in made)
+        mode = asked_mode(file)
+        return not any(
+            source and product and product.mtime >= source.mtime and mode in (None, product.mode) for product in made
+        )
 
     def _file(self, path: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = next(file for file in self._params["files"] if file["path"] == path)

@@ -348,6 +348,15 @@ def test_a_compiled_table_keeps_its_mode_and_a_new_one_has_that_of_the_text(run_
     assert host.table.stat().st_mode & 0o777 == 0o604
 
 
+def test_a_compiled_table_gets_the_mode_that_is_asked_for_once(run_module, host):
+    host.write(TABLE)
+    assert run(run_module, host, {"postmaster": "root"}, compiled_mode="0600")["rebuilt"]
+    assert host.table.stat().st_mode & 0o777 == 0o600
+    assert not run(run_module, host, {"postmaster": "root"}, compiled_mode="0600")["changed"]
+    result = run(run_module, host, {"postmaster": "root"}, compiled_mode="rw")
+    assert result["msg"] == "compiled_mode: 'rw' is not allowed; allowed: an octal number, as '0644'"
+
+
 def test_what_a_killed_run_has_left_is_removed_by_the_next_one(run_module, host):
     host.write(TABLE)
     left = pathlib.Path(host.state_dir) / "stage-killed"

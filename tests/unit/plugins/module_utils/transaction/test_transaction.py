@@ -102,6 +102,16 @@ def test_a_table_that_was_never_compiled_is_compiled(transact, live):
     assert content(live) == AFTER
 
 
+def test_what_is_compiled_gets_the_mode_that_is_asked_for_once(transact, live):
+    table = {"path": str(live / "table"), "content": "a b\n", "owner": str(os.getuid()), "group": str(os.getgid())}
+    table = {**table, "mode": "0644", "compile": ["compile", "{path}"], "product": None}
+    assert transact(files=[table])["state"] == "confirmed"
+    assert (live / "table.db").stat().st_mode & 0o777 == 0o644
+    strict = {**table, "product_mode": "0600"}
+    assert [transact(files=[strict])["state"] for _run in range(2)] == ["confirmed", "unchanged"]
+    assert (live / "table.db").stat().st_mode & 0o777 == 0o600
+
+
 def test_not_even_through_a_link_is_anything_written_before_it_has_passed(transact, live, system):
     (live / "main.cf").rename(live / "real")
     (live / "main.cf").symlink_to(live / "real")
