@@ -11,8 +11,10 @@ import fcntl
 import os
 import socket
 import sys
+import time
 
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+PACE = 0.02  # seconds between two looks for what is new, so that the host has time for others
 KINDS = (fcntl.lockf, fcntl.LOCK_SH), (fcntl.flock, fcntl.LOCK_EX)
 
 
@@ -40,6 +42,7 @@ def hold(folders: list[str]) -> None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
                 systemd.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
             told = True
+        time.sleep(PACE)
 
 
 if __name__ == "__main__":
