@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from . import proof, stranger
 from ._system.deadline import Deadline
 from ._system.host import Host
-from ._system.processes import with_children
 from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.watched import Mailboxes
@@ -44,6 +43,7 @@ PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
 LOOK = 0.01  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
 FOR_SMTP = 0.5  # of the time that is left, for the dialogue: what was sent has to be found, too
+STANDING = 2.0  # seconds after which what has not moved stands still
 LOOK_BACK = 600.0  # seconds: messages of another host were sent before the proof began, and clocks differ
 
 
@@ -103,10 +103,14 @@ class HostProof:
         )
 
     def moving(self) -> Check:
-        """Row D10: whether all that works on the queue is free to do so."""
-        daemon, everything = DAEMONS.get(self.mta.name), self.host.processes()
-        found = with_children(daemon.among(everything), daemon.own(everything)) if daemon else []
-        return proof.moving([str(one) for one in found if one.stopped], self.mta.paused())
+        """Row D10: whether all that works on the queue is free to do so. What stands still for a moment is: a restart
+        stops some of it, and so may a person who looks at it."""
+        still, end = _standing(self.host, self.mta), time.monotonic() + STANDING
+        while any(still) and time.monotonic() < end:
+            self.deadline.keep("the look at what does not move")
+            time.sleep(PAUSE)
+            still = [before & now for before, now in zip(still, _standing(self.host, self.mta))]
+        return proof.moving(*map(sorted, still))
 
     def _addresses(self) -> list[str]:
         """The host's own addresses at which its MTA listens, but not those that no other host reaches."""
@@ -225,6 +229,13 @@ class HostProof:
         """The plain address behind the recipient of a message."""
         role, domain = proof.role_of(message["recipient"]), message["domain"]
         return f"{role}@{domain}" if domain else role
+
+
+def _standing(host: Host, mta: Adapter) -> list[set[str]]:
+    """The processes of an MTA that are stopped now, and what it says is paused."""
+    daemon, everything = DAEMONS.get(mta.name), host.processes()
+    found = daemon.family(daemon.among(everything), everything) if daemon else []
+    return [{str(one) for one in found if one.stopped}, set(mta.paused())]
 
 
 def _literals(servers: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import process
 from .process import Completed, NoAnswerError
-from .processes import Process, processes
+from .processes import Process, processes, unit_of
 from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain, read_up_to
 from .reader import read as read_file
 from .way import rights_on
@@ -264,6 +264,10 @@ class Host:
     def processes(self) -> list[Process]:
         """All processes of this host."""
         return processes()
+
+    def unit_of(self, pid: int) -> str:
+        """The service of systemd that a process belongs to, empty where there is none."""
+        return unit_of(pid)
 
     def _lines(self, path: str) -> list[str]:
         try:

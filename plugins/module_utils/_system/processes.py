@@ -28,8 +28,9 @@ PROC = "/proc"
 class Process:
     """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, and
     ``program`` the path of what runs, empty where that is not seen. One that is ``stopped`` does nothing until somebody
-    lets it go on (signal(7), SIGSTOP). ``account`` is whose it is by its real uid, which a setuid program of somebody
-    else's keeps: anybody can give a process of his any words. What this account itself runs counts as root's."""
+    lets it go on (signal(7), SIGSTOP); one that is traced is not, for its tracer does so (ptrace(2)). ``account`` is
+    whose it is by its real uid, which a setuid program of somebody else's keeps: anybody can give a process of his any
+    words. What this account itself runs counts as root's."""
 
     pid: int
     parent: int
@@ -65,12 +66,26 @@ def process(pid: int, status: str, cmdline: str) -> Process | None:
     command = " ".join(cmdline.replace("\0", " ").split())
     account = _account(int((fields.get("Uid") or "0").split()[0]))
     parent = int(fields.get("PPid", "0"))
-    return Process(pid, parent, fields.get("Name", ""), command, stopped=state in "Tt", account=account)
+    return Process(pid, parent, fields.get("Name", ""), command, stopped=state == "T", account=account)
 
 
 @lru_cache(maxsize=256)
 def _account(uid: int) -> str:
     return "root" if uid in trust.trusted() else trust.account(uid)
+
+
+def unit(cgroup: str) -> str:
+    """The innermost service of systemd in whose control group a process is, by its file ``cgroup`` (cgroups(7)); empty
+    for one that is in none, as what a login has started."""
+    parts = [part for line in cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")]
+    return next((part for part in reversed(parts) if part.endswith(".service")), "")
+
+
+def unit_of(pid: int, proc: str = PROC) -> str:
+    """The unit of a process that lives, as above."""
+    with contextlib.suppress(OSError):
+        return unit(_read(f"{proc}/{pid}/cgroup"))
+    return ""
 
 
 def leaders(found: Iterable[Process]) -> list[Process]:

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._system.processes import with_children
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,6 +36,10 @@ class Daemon:
     def own(self, processes: Iterable[Process]) -> list[Process]:
         """Those that root or the MTA runs: anybody else can call a process of his what he likes, and stop it."""
         return [one for one in processes if one.account in ("root", *self.accounts)]
+
+    def family(self, holders: Iterable[Process], processes: Iterable[Process]) -> list[Process]:
+        """Some that hold the listening sockets, and all that these have started and that root or the MTA runs."""
+        return with_children(holders, self.own(processes))
 
 
 DAEMONS = {

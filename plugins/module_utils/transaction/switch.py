@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from .._system.image import Image
 from .._system.names import give_to_root, seen, unlink
-from .._system.processes import with_children
 from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
@@ -217,7 +216,7 @@ class Switch:
         """The processes that work on a queue: by their programs, or where these are not seen, by who started them."""
         everything = self._host.processes()
         daemon = DAEMONS.get(spool.mta)
-        family = with_children(daemon.among(everything), everything) if daemon else []
+        family = daemon.family(daemon.among(everything), everything) if daemon else []
         unseen = [one for one in family if not one.program]
         return [one.pid for one in everything if one in unseen or one.program.startswith(spool.programs)]
 

@@ -6,14 +6,20 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import subprocess
+import sys
 import time
+from itertools import chain, repeat
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils import prove
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError
 from ansible_collections.mailops.postmaster.plugins.module_utils.prove import HostProof
 
 # a daemon by its name, and a part of it
@@ -25,6 +31,10 @@ NAMES = {
 }
 
 
+def proof_of(host, mta, paused=list):
+    return SimpleNamespace(host=host, mta=SimpleNamespace(name=mta, paused=paused), deadline=Deadline(60))
+
+
 def messages(asked):
     """What the row says, again and again, for as long as a signal may take to arrive."""
     end = time.monotonic() + 20
@@ -34,7 +44,7 @@ def messages(asked):
 
 @pytest.mark.parametrize("mta", NAMES)
 def test_d10_a_part_of_the_mta_that_is_stopped_fails_until_it_goes_on(mta):
-    asked = SimpleNamespace(host=Host(), mta=SimpleNamespace(name=mta, paused=list))
+    asked = proof_of(Host(), mta)
     with subprocess.Popen(["bash", "-c", FAMILY, NAMES[mta]], stdout=subprocess.PIPE, text=True) as daemon:
         part = int(daemon.stdout.readline())
         try:
@@ -51,5 +61,67 @@ def test_d10_what_a_user_has_named_and_stopped_is_no_part_of_the_mta(mta, place)
     leader = Process(7, 1, "", NAMES[mta], stopped=place == "leader", account="alice" if place == "leader" else "root")
     child = Process(8, 7, "sh", "sh -c 'a command of a .forward'", stopped=True, account="alice")
     host = SimpleNamespace(processes=lambda: [leader, child])
-    asked = SimpleNamespace(host=host, mta=SimpleNamespace(name=mta, paused=list))
-    assert HostProof.moving(asked).verdict == "pass"
+    assert HostProof.moving(proof_of(host, mta)).verdict == "pass"
+
+
+def looks(stopped, paused):
+    """A Postfix of which at each look these processes are stopped, and which says that these parts are paused; at all
+    later looks they are as at the last one."""
+    daemon = Process(7, 1, "master", NAMES["postfix"])
+    seen, said = (chain(each, repeat(each[-1])) for each in (stopped, paused))
+
+    def processes():
+        pids = next(seen)
+        return [daemon, *(Process(pid, 7, "smtpd", "smtpd", stopped=pid in pids) for pid in (8, 9))]
+
+    return proof_of(SimpleNamespace(processes=processes), "postfix", lambda: next(said))
+
+
+@pytest.mark.parametrize(
+    ("stopped", "paused", "verdict"),
+    [
+        ([[8]], [[]], "fail"),
+        ([[8, 9], [8]], [[]], "fail"),
+        ([[]], [["mta"]], "fail"),
+        ([[8], []], [[]], "pass"),
+        ([[8], [9], []], [[]], "pass"),
+        ([[8], [9]], [[]], "pass"),
+        ([[]], [["mta"], []], "pass"),
+        ([[8], []], [["mta"], []], "pass"),
+    ],
+)
+def test_d10_what_is_stopped_for_a_moment_does_not_stand_still(monkeypatch, stopped, paused, verdict):
+    monkeypatch.setattr(prove, "STANDING", 0.1)
+    monkeypatch.setattr(prove, "PAUSE", 0.001)
+    assert HostProof.moving(looks(stopped, paused)).verdict == verdict
+
+
+def test_d10_without_time_for_a_second_look_there_is_no_verdict():
+    asked = looks([[8]], [[]])
+    asked.deadline = Deadline(0)
+    with pytest.raises(OverdueError, match="the look at what does not move"):
+        HostProof.moving(asked)
+
+
+# what is traced stops at each signal until the process that started it lets it go on, which this one never does
+TRACED = """
+import ctypes, os, signal
+PTRACE_TRACEME = 0
+ctypes.CDLL(None).ptrace(PTRACE_TRACEME, 0, None, None)
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+TRACER = '"$1" -c "$2" & echo $!; exec -a "$0" sleep 60'
+
+
+def test_d10_a_part_that_is_traced_is_not_stopped():
+    command = ["bash", "-c", TRACER, NAMES["postfix"], sys.executable, TRACED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        part = int(daemon.stdout.readline())
+        try:
+            end = time.monotonic() + 20
+            while "\nState:\tt" not in (status := pathlib.Path(f"/proc/{part}/status").read_text()):
+                assert time.monotonic() < end, status
+            assert HostProof.moving(proof_of(Host(), "postfix")).verdict == "pass"
+        finally:
+            os.kill(part, signal.SIGKILL)
+            daemon.kill()

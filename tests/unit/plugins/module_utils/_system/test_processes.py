@@ -16,6 +16,8 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.process
     Process,
     leaders,
     process,
+    unit,
+    unit_of,
     with_children,
 )
 
@@ -28,7 +30,7 @@ DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
     [
         (STATUS, DAEMON),
         (STATUS.replace("S (sleeping)", "T (stopped)"), replace(DAEMON, stopped=True)),
-        (STATUS.replace("S (sleeping)", "t (tracing stop)"), replace(DAEMON, stopped=True)),
+        (STATUS.replace("S (sleeping)", "t (tracing stop)"), DAEMON),
         (STATUS.replace("NSpid:\t7\n", ""), DAEMON),
         (STATUS + "Uid:\t0\t0\t0\t0\n", DAEMON),
         (STATUS + "Uid:\t64999\t64999\t64999\t64999\n", replace(DAEMON, account="uid 64999")),
@@ -41,6 +43,22 @@ DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
 )
 def test_what_has_ended_and_what_is_in_a_container_is_no_process_of_the_host(status, found):
     assert process(7, status, "/usr/sbin/exim4\0-bd\0-q30m\0") == found
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "found"),
+    [
+        ("0::/system.slice/exim4.service\n", "exim4.service"),
+        ("0::/system.slice/system-postfix.slice/postfix@-.service\n", "postfix@-.service"),
+        ("9:name=systemd:/system.slice/sendmail.service\n4:memory:/\n0::/\n", "sendmail.service"),
+        ("0::/machine.slice/docker.service/abc/system.slice/exim4.service/init\n", "exim4.service"),
+        ("0::/user.slice/user-0.slice/session-7.scope\n", ""),
+        ("0::/\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_unit_of_a_process_is_that_of_its_control_group(cgroup, found):
+    assert unit(cgroup) == found
 
 
 def test_this_process_is_found_with_its_parent_and_its_program():
@@ -56,6 +74,12 @@ def test_a_process_that_was_killed_is_not_found_even_before_its_parent_has_notic
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert child.pid not in {one.pid for one in Host().processes()}
+
+
+def test_a_process_that_has_ended_belongs_to_no_unit(tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cgroup").write_text("0::/system.slice/exim4.service\n")
+    assert [unit_of(pid, str(tmp_path)) for pid in (7, 8)] == ["exim4.service", ""]
 
 
 def test_a_family_has_one_leader_and_all_its_children():
