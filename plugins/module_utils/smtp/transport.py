@@ -65,8 +65,13 @@ class Limits:
         return min(time.monotonic() + self.timeout, self.end)
 
     @property
+    def left(self) -> float:
+        """Seconds until all has to be over; never less than 0."""
+        return max(0.0, self.end - time.monotonic())
+
+    @property
     def over(self) -> bool:
-        return time.monotonic() >= self.end
+        return not self.left
 
 
 @dataclass

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._system.processes import Process, leaders, with_children
+from . import units
 from .daemons import DAEMONS
 from .listening import misplaced
 
@@ -34,36 +35,64 @@ INTERVAL = 0.1  # seconds between two looks
 
 @dataclass(frozen=True)
 class Signs:
-    """What shows at one moment which configuration a daemon has: its sockets, and the processes that it renews."""
+    """What shows at one moment which configuration a daemon has: its sockets, and the processes that it renews.
+
+    ``holders`` are the processes that may hold such sockets, and ``owners`` those of which that is seen.
+    """
 
     sockets: frozenset[str] = frozenset()
     renewed: frozenset[int] = frozenset()
+    holders: frozenset[int] = frozenset()
+    owners: frozenset[int] = frozenset()
 
 
 class Force:
-    """The daemon of one MTA; of one that is not known nothing is asked."""
+    """The daemon of one MTA; of one that is not known nothing is asked.
+
+    Other instances of the same MTA that are units of systemd are not its daemon, and go on as they are.
+    """
 
     def __init__(self, host: Host, service: Mapping[str, Any], answers: Sequence[Mapping[str, Any]]) -> None:
         self._host = host
         self._daemon = DAEMONS.get(service.get("mta") or "")
+        self._unit = service.get("name") or ""
         self._listens = service.get("listens") or []
         self._ports = {item["port"] for item in (*self._listens, *answers)} or {PORT}
 
     def daemons(self) -> list[Process]:
         """The daemons that run, without what they have started."""
-        return leaders(self._daemon.among(self._host.processes())) if self._daemon else []
+        return leaders(self._holders(self._host.processes()))
 
     def signs(self) -> Signs:
         if not self._daemon:
             return Signs()
         everything = self._host.processes()
-        family = with_children(self._daemon.among(everything), self._daemon.own(everything))
-        renewed = frozenset(one.pid for one in family if one.name == self._daemon.renews)
-        return Signs(frozenset(found.inode for found in self._sockets(everything)), renewed)
+        holders = self._holders(everything)
+        family = self._daemon.family(holders, everything)
+        sockets = self._sockets(holders)
+        return Signs(
+            frozenset(found.inode for found in sockets),
+            frozenset(one.pid for one in family if one.name == self._daemon.renews),
+            frozenset(one.pid for one in holders),
+            frozenset(pid for found in sockets for pid in found.pids),
+        )
 
-    def _sockets(self, everything: Iterable[Process]) -> list[Socket]:
-        """The sockets on the ports of the service, but not those of which it is seen that another program has them."""
-        own = {one.pid for one in self._daemon.among(everything)} if self._daemon else set()
+    def _holders(self, everything: Sequence[Process]) -> list[Process]:
+        """The processes that hold the listening sockets, but for those of other units."""
+        found = self._daemon.among(everything) if self._daemon else []
+        others = [one for one in leaders(found) if self._is_another_unit(one)]
+        apart = {one.pid for one in with_children(others, found)}
+        return [one for one in found if one.pid not in apart]
+
+    def _is_another_unit(self, leader: Process) -> bool:
+        unit = self._host.unit_of(leader.pid)
+        if not unit or units.is_of(self._unit, unit):
+            return False
+        return units.is_main(self._host.run(units.question(unit)).out, leader.pid)
+
+    def _sockets(self, holders: Iterable[Process]) -> list[Socket]:
+        """The sockets on the ports of the service, but not those of which it is seen that somebody else has them."""
+        own = {one.pid for one in holders}
         return [
             found
             for found in self._host.listeners()
@@ -76,39 +105,61 @@ class Force:
 
     def _old(self, before: Signs, reload: bool) -> bool:
         now = self.signs()
-        if reload and self._daemon and self._daemon.renews:
+        if self._keeps_sockets(reload):
             return bool(before.renewed & now.renewed) or not now.renewed
-        return bool(before.sockets & now.sockets)
+        # a socket that cannot be looked at is held by a process that was there before, or by one that it has started
+        alive = before.holders & now.holders or not before.holders
+        # one that waited for the socket of another one may have got it
+        taken_over = not reload and before.holders & now.owners
+        return bool((before.sockets & now.sockets and alive) or taken_over)
+
+    def _keeps_sockets(self, reload: bool) -> bool:
+        return bool(reload and self._daemon and self._daemon.renews)
 
     def wrong(self, before: Signs, reload: bool) -> str:
         """What is not as it has to be, empty where all is: who goes on as before, and where it listens."""
         if self._daemon and self._old(before, reload):
             return f"{self._names(before)} went on with the configuration before"
-        everything = self._host.processes() if self._listens else []
-        sockets = self._sockets(everything) if self._listens else []
-        return "; ".join(misplaced(self._listens, ((found.address, found.port) for found in sockets)))
+        if not self._listens:
+            return ""
+        # what was there before and is there still is somebody else's, unless the daemon keeps its sockets
+        foreign = frozenset() if self._keeps_sockets(reload) else before.sockets
+        sockets = self._sockets(self._holders(self._host.processes()))
+        places = ((found.address, found.port) for found in sockets if found.inode not in foreign)
+        return "; ".join(misplaced(self._listens, places))
 
     def _names(self, before: Signs) -> str:
-        """Who has the sockets of ``before``, as far as that is seen."""
-        everything = self._host.processes()
-        old = [found for found in self._sockets(everything) if found.inode in before.sockets]
-        pids = {pid for found in old for pid in found.pids}
-        held = leaders(one for one in everything if one.pid in pids) or self.daemons()
-        where = ", ".join(sorted({f"{found.address} port {found.port}" for found in old}))
-        return ", ".join(map(str, held)) or f"a process that cannot be seen, which listens at {where},"
+        """Who went on, as far as that is seen."""
+        holders = self._holders(self._host.processes())
+        sockets = [found for found in self._sockets(holders) if found.inode in before.sockets]
+        seen = {pid for found in sockets for pid in found.pids}
+        where = ", ".join(sorted({f"{found.address} port {found.port}" for found in sockets}))
+        unseen = f"a process that cannot be seen, which listens at {where},"
+        return ", ".join(map(str, leaders(one for one in holders if one.pid in (seen or before.holders)))) or unseen
 
-    def stop_leftovers(self) -> list[str]:
-        """Stop all daemons of the MTA, whoever has started them; who they were."""
-        stopped = self.daemons()
-        pids = {one.pid for one in stopped}
+    def stop_leftovers(self, before: Signs) -> list[str]:
+        """Stop the daemons that were there before, whoever has started them; who they were.
+
+        One of which it is seen that it listens at other ports alone is another instance. What was started meanwhile is
+        stopped, too: beside an old daemon it may have got but a part of its addresses.
+        """
+        owners = self.signs().owners
+        elsewhere = {pid for found in self._host.listeners() for pid in found.pids} - owners
+        found = [one for one in self.daemons() if one.pid not in elsewhere]
+        old = [one for one in found if one.pid in before.holders]
+        for one in found if old else []:
+            self._stop(one)
+        return [str(one) for one in old]
+
+    def _stop(self, leader: Process) -> None:
+        """Stop one daemon, and wait for what it has started, which holds its sockets, too."""
+        family = {one.pid for one in with_children([leader], self._holders(self._host.processes()))}
         for told in (signal.SIGTERM, signal.SIGKILL):
-            for one in self.daemons():
-                for sent in (told, signal.SIGCONT):
-                    with suppress(ProcessLookupError):
-                        os.kill(one.pid, sent)
-            if _wait(lambda: not pids & {one.pid for one in self.daemons()}, ENDING):
+            for sent in (told, signal.SIGCONT):
+                with suppress(ProcessLookupError):
+                    os.kill(leader.pid, sent)
+            if _wait(lambda: not family & self.signs().holders, ENDING):
                 break
-        return [str(one) for one in stopped]
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

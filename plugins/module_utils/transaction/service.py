@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..smtp.reply import NoReply
 from ..smtp.transport import Limits, connect, own_name
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
 ANSWER = 30.0  # seconds for a service that was started to answer
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
+BUSY = 421  # "service not available, closing transmission channel" (RFC 5321 section 4.2.2)
+RARELY = 15.0  # seconds at the most between two attempts to reach one that is busy
 HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a service, nothing where it is empty; ``busy`` where it answers that it is not ready."""
+
+    text: str = ""
+    busy: bool = False
 
 
 class Service:
@@ -96,7 +105,7 @@ class Service:
         failed = wrong and not self._late
         if self._force.in_force(before, False, 0 if failed else ENDING):
             return wrong
-        stopped = self._force.stop_leftovers()
+        stopped = self._force.stop_leftovers(before)
         if not stopped:
             return wrong
         self.warnings += [f"{one} did not end with the service, and was stopped" for one in stopped]
@@ -111,46 +120,58 @@ class Service:
 
     def answer(self, misplaced: Callable[[], str] = str) -> str:
         """Wait until every address greets and answers EHLO, twice, and nothing is ``misplaced``; an empty string, or
-        what went wrong."""
+        what went wrong.
+
+        A server that says 421 has a configuration that it can serve with, and something else to do: it has all the
+        time that a command has. It may count those who ask, so that it is asked ever more rarely.
+        """
         # where the command did not end in time, the service is still about to start
         seconds = self._timeout if self._late else min(self._timeout, ANSWER)
-        limits = Limits.starting_now(seconds, seconds)
-        wrong = misplaced() or self._wrong(limits)
-        while (self._answers or wrong) and not limits.over:
-            answered = not wrong
-            time.sleep(HELD if answered else INTERVAL)
-            found = misplaced() or self._wrong(limits)
-            if answered and not found:
+        limits, whole = (Limits.starting_now(seconds, end) for end in (seconds, self._timeout))
+        pause = HELD
+        wrong = self._look(misplaced, limits)
+        while (self._answers or wrong.text) and not (limits := whole if wrong.busy else limits).over:
+            answered = not wrong.text
+            time.sleep(min(pause, limits.left) if wrong.busy else HELD if answered else INTERVAL)
+            pause = min(2 * pause, RARELY) if wrong.busy else pause
+            found = self._look(misplaced, limits)
+            if answered and not found.text:
                 return ""
             # that there was no more time is no answer: the one before says more
-            wrong = wrong if limits.over and wrong else found
-        return wrong
+            wrong = wrong if limits.over and wrong.text else found
+        return wrong.text
+
+    def _look(self, misplaced: Callable[[], str], limits: Limits) -> Wrong:
+        elsewhere = misplaced()
+        return Wrong(elsewhere) if elsewhere else self._wrong(limits)
 
     @property
     def answering(self) -> list[dict[str, Any]]:
         """Those of the addresses at which there is an answer now."""
         limits = Limits.starting_now(self._timeout, self._timeout)
-        return [dict(listener) for listener in self._answers if self.active and not self._ask(listener, limits)]
+        return [dict(listener) for listener in self._answers if self.active and not self._ask(listener, limits).text]
 
-    def _wrong(self, limits: Limits) -> str:
+    def _wrong(self, limits: Limits) -> Wrong:
         """What is wrong at the first address that does not answer as it should."""
         for listener in self._answers:
             wrong = self._ask(listener, limits)
-            if wrong:
-                return f"{listener['address']} port {listener['port']} does not answer: {wrong}"
-        return ""
+            if wrong.text:
+                place = f"{listener['address']} port {listener['port']}"
+                still = f"still says {wrong.text} after {self._timeout:g} s; allow more with mta_command_timeout"
+                return Wrong(f"{place} {still if wrong.busy else f'does not answer: {wrong.text}'}", wrong.busy)
+        return Wrong()
 
-    def _ask(self, listener: Mapping[str, Any], limits: Limits) -> str:
+    def _ask(self, listener: Mapping[str, Any], limits: Limits) -> Wrong:
         connection = connect(listener["address"], listener["port"], limits)
         if isinstance(connection, NoReply):
-            return connection.text
-        greeting = connection.greeting()
-        wrong = "" if re.match(listener["greeting"], str(greeting.code)) else f"{greeting.code or ''} {greeting.text}"
-        if not wrong and greeting.positive:
-            hello = connection.hello("EHLO", own_name() or "localhost")
-            wrong = "" if hello.positive else f"EHLO: {hello.code or ''} {hello.text}"
+            return Wrong(connection.text)
+        said, asked = connection.greeting(), ""
+        wrong = not re.match(listener["greeting"], str(said.code))
+        if not wrong and said.positive:
+            said, asked = connection.hello("EHLO", own_name() or "localhost"), "EHLO: "
+            wrong = not said.positive
         connection.quit()
-        return wrong.strip()
+        return Wrong(f"{asked}{said.code or ''} {said.text}".strip(), said.code == BUSY) if wrong else Wrong()
 
     def _says(self, verb: str) -> bool:
         return self._host.ask(["systemctl", "--quiet", verb, self._unit["name"]], timeout=self._timeout).rc == 0

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import time
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host, Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.present import KNOWN
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import force
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import force, units
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
+from mail_servers import Script
 
 COMMANDS = {"exim": "/usr/sbin/exim4 -bd -q30m", "postfix": "/usr/lib/postfix/sbin/master -w"}
 OWN, ANY = "192.0.2.1", "0.0.0.0"
@@ -25,18 +28,23 @@ class Daemons(Host):
 
     ``deaf`` (a reload and a stop reach nobody), ``no reload``, ``stubborn`` (SIGTERM is not heard), ``immortal``,
     ``slow`` (all is done, but no command ends), ``hidden`` (nobody sees who holds a socket), ``broken`` (no start),
-    ``one has ended`` (not all that a reload signals are there).
+    ``one has ended`` (not all that a reload signals are there), ``half`` (a daemon that starts beside another one gets
+    no address, and goes on). Those in ``units`` are not those that it restarts.
     """
 
     def __init__(self, mta, habits, asked, monkeypatch):
         super().__init__()
         self.mta, self.habits, self.asked, self.count, self.daemons = mta, habits, asked, 100, {}
-        self.killed, self.foreign = [], []
+        self.killed, self.foreign, self.units, self.main = [], [], {}, {}
         monkeypatch.setattr(force.os, "kill", self.kill)
 
     def start(self, addresses):
         self.count += 10
         self.daemons[self.count] = addresses, self.count, self.count + 1
+        return self.count
+
+    def unit_of(self, pid):
+        return self.units.get(pid, "")
 
     def processes(self):
         found = []
@@ -61,13 +69,17 @@ class Daemons(Host):
 
     def run(self, argv, stdin="", timeout=30.0):
         assert not stdin
+        if argv[:2] == ["systemctl", "show"]:
+            return Completed(tuple(argv), 0, self.main.get(argv[-1], "ActiveState=inactive\nMainPID=0\n"), "")
         if argv[0] == "reload" and not {"deaf", "no reload"} & self.habits:
             self.reload()
         if argv[0] == "restart":
             if not {"deaf", "stubborn", "immortal"} & self.habits:
-                self.daemons.clear()
+                self.daemons = {pid: one for pid, one in self.daemons.items() if pid in self.units}
             taken = {address for addresses, _inode, _child in self.daemons.values() for address in addresses}
-            if not taken & {ANY, *self.asked} and "broken" not in self.habits:
+            if "half" in self.habits and self.daemons:
+                self.start([])
+            elif not taken & {ANY, *self.asked} and "broken" not in self.habits:
                 self.start(self.asked)
         late = "slow" in self.habits and argv[0] in ("reload", "restart")
         ended = "one has ended" in self.habits and argv[0] == "reload"
@@ -86,10 +98,11 @@ def change(monkeypatch):
     for name in ("ENDING", "RENEWED"):
         monkeypatch.setattr(f"{Service.__module__}.{name}", 0.01)
 
-    def run(mta, how, habits, before, asked, listens=None):
+    def run(mta, how, habits, before, asked, listens=None, prepare=lambda _host: None):
         host = Daemons(mta, set(habits.split(", ")), asked, monkeypatch)
         for addresses in before:
             host.start(addresses)
+        prepare(host)
         unit = {"name": "mta", "mta": mta, "needs": [], "reload": ["reload", "{daemon}"], "restart": ["restart"]}
         unit["listens"] = [{"address": address, "port": 25} for address in listens or asked]
         service = Service(host, unit, [], 0.05)
@@ -112,6 +125,8 @@ def change(monkeypatch):
         ("restart", "deaf, hidden", [[ANY]], "did not end with the service, and was stopped"),
         ("restart", "deaf", [[ANY], ["192.0.2.9"]], "did not end with the service, and was stopped"),
         ("restart", "stubborn", [[ANY]], "did not end with the service, and was stopped"),
+        ("restart", "deaf, half", [[OWN]], "did not end with the service, and was stopped"),
+        ("restart", "deaf, half, hidden", [[OWN]], "did not end with the service, and was stopped"),
         ("restart", "deaf, slow", [[ANY]], "did not end with the service, and was stopped"),
         ("reload", "", [[OWN]], ""),
         ("reload", "hidden", [[OWN]], ""),
@@ -185,6 +200,159 @@ def test_a_daemon_of_another_program_is_let_be(change, monkeypatch):
     monkeypatch.setattr(Daemons, "listeners", lambda host: [*listeners(host), other])
     wrong, service, host = change("exim", "restart", "", [[OWN]], [OWN])
     assert (wrong, service.warnings, host.killed) == ("", [], [])
+
+
+SECOND = "ActiveState=active\nMainPID={pid}\n"
+
+
+@pytest.mark.parametrize(
+    ("mta", "habits"),
+    [
+        *[(mta, habits) for mta in COMMANDS for habits in ("", "deaf", "stubborn", "no reload")],
+        # the master process of Postfix is root's, whose sockets are seen
+        *[("exim", f"hidden, {habits}") for habits in ("", "deaf", "stubborn", "no reload")],
+    ],
+)
+@pytest.mark.parametrize("how", ["reload", "restart"])
+@pytest.mark.parametrize(("address", "port"), [("192.0.2.9", 25), ("0.0.0.0", 2525)])
+@pytest.mark.parametrize("main", ["the unit says so", "the unit of an init script"])
+def test_another_instance_that_is_a_unit_lives_on(change, mta, habits, how, address, port, main):
+    second = []
+
+    def prepare(host):
+        pid = host.start([])
+        second.append(pid)
+        host.units[pid] = "second.service"
+        host.main["second.service"] = SECOND.format(pid=pid if main == "the unit says so" else 0)
+        held = frozenset() if "hidden" in habits else frozenset([pid])
+        host.foreign.append(Socket(address, port, frozenset(), "second", held))
+
+    wrong, service, host = change(mta, how, habits, [[OWN]], [OWN], prepare=prepare)
+    assert wrong == ""
+    assert second[0] in host.daemons
+    assert second[0] not in {pid for pid, _sent in host.killed}
+    assert not any(f"process {second[0]} " in text for text in service.warnings)
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        ("", ""),
+        ("ssh.service", "ActiveState=active\nMainPID=7\n"),
+        ("mta.service", "ActiveState=active\nMainPID=0\n"),
+        ("mta@-.service", "ActiveState=active\nMainPID=0\n"),
+        ("renamed.service", "ActiveState=inactive\nMainPID=0\n"),
+        ("unknown.service", ""),
+    ],
+)
+@pytest.mark.parametrize("habits", ["deaf", "deaf, hidden"])
+def test_a_daemon_that_only_comes_from_another_unit_does_not_live_on(change, mta, unit, said, habits):
+    def prepare(host):
+        host.units[110], host.main[unit] = unit, said
+
+    wrong, service, host = change(mta, "restart", habits, [[ANY]], [OWN], prepare=prepare)
+    assert (wrong, next(iter(host.daemons.values()))[0]) == ("", [OWN])
+    assert service.warnings == [f"process 110 ({COMMANDS[mta]}) did not end with the service, and was stopped"]
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+def test_another_instance_that_is_seen_at_another_port_lives_on_whoever_has_started_it(change, mta):
+    def prepare(host):
+        host.foreign.append(Socket("0.0.0.0", 2525, frozenset(), "by hand", frozenset([110])))
+
+    wrong, _service, host = change(mta, "restart", "deaf", [[], [ANY]], [OWN], prepare=prepare)
+    assert wrong == ""
+    assert {pid for pid, _sent in host.killed} == {120}
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+def test_a_daemon_that_waited_for_the_port_does_not_get_it(change, mta, monkeypatch):
+    """When the one of the unit ends, that which was started by hand is quicker than the new one."""
+    run = Daemons.run
+
+    def quicker(host, argv, **how):
+        if argv[0] == "restart" and 110 in host.daemons:
+            host.daemons = {110: ([OWN], 115, 111)}
+        return run(host, argv, **how)
+
+    monkeypatch.setattr(Daemons, "run", quicker)
+    wrong, service, host = change(mta, "restart", "deaf", [[], [OWN]], [OWN])
+    assert (wrong, list(host.daemons)) == ("", [130])
+    assert service.warnings == [f"process 110 ({COMMANDS[mta]}) did not end with the service, and was stopped"]
+
+
+@pytest.mark.parametrize(
+    ("service", "unit", "own"),
+    [
+        ("exim4", "exim4.service", True),
+        ("exim4.service", "exim4.service", True),
+        ("postfix", "postfix@-.service", True),
+        ("postfix", "postfix@second.service", False),
+        ("postfix", "postfix-second.service", False),
+        ("exim4", "", False),
+    ],
+)
+def test_the_unit_of_a_service_is_known_by_its_name(service, unit, own):
+    assert units.is_of(service, unit) == own
+
+
+class Busy(Script):
+    """Greets with 421, or answers EHLO with it, while it is ``busy``."""
+
+    busy, at_ehlo = True, False
+
+    def connection_made(self, transport):
+        if self.busy and not self.at_ehlo:
+            self.greeting = b"421 4.3.2 Connection rate limit exceeded\r\n"
+        super().connection_made(transport)
+
+    def answer(self, line):
+        return b"421 4.7.0 Load too high\r\n" if self.busy and line.startswith(b"EHLO") else b"250 Ok\r\n"
+
+
+@pytest.fixture
+def busy(serve, monkeypatch):
+    """A service of which the server is ``busy`` as long as that says so, given the times of all connections."""
+
+    def run(is_busy, at_ehlo, timeout):
+        times = []
+
+        def connection():
+            times.append(time.monotonic())
+            return type("Now", (Busy,), {"busy": is_busy(times), "at_ehlo": at_ehlo})()
+
+        listener = {"address": "127.0.0.1", "port": serve(connection), "greeting": "^220"}
+        return Service(Host(), {}, [listener], timeout).answer(), len(times)
+
+    monkeypatch.setattr(f"{Service.__module__}.ANSWER", 2.0)
+    monkeypatch.setattr(f"{Service.__module__}.HELD", 0.1)
+    return run
+
+
+@pytest.mark.parametrize("at_ehlo", [False, True])
+@pytest.mark.parametrize(
+    "is_busy",
+    [
+        pytest.param(lambda times: len(times) <= 3, id="at first"),
+        pytest.param(lambda times: len(times) == 2, id="after a first answer"),
+        pytest.param(lambda times: times[-1] - times[0] < 3, id="for longer than a start may take"),
+        pytest.param(lambda times: sum(times[-1] - one < 0.5 for one in times) > 2, id="while it is asked often"),
+    ],
+)
+def test_a_server_that_is_not_ready_is_asked_again(busy, is_busy, at_ehlo):
+    assert busy(is_busy, at_ehlo, 20.0)[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("at_ehlo", "said"),
+    [(False, "421 4.3.2 Connection rate limit exceeded"), (True, "EHLO: 421 4.7.0 Load too high")],
+)
+def test_a_server_that_is_never_ready_is_quoted_and_asked_rarely(busy, at_ehlo, said):
+    wrong, asked = busy(lambda _times: True, at_ehlo, 1.0)
+    still = f"still says {said} after 1 s; allow more with mta_command_timeout"
+    assert re.fullmatch(rf"127\.0\.0\.1 port \d+ {still}", wrong)
+    assert 2 <= asked <= 5
 
 
 @pytest.mark.parametrize(
