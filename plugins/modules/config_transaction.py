@@ -423,17 +423,30 @@ diff:
   elements: dict
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
-from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mta.survey import kinds, survey
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import UNCHANGED
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import unpack
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 
+if TYPE_CHECKING:
+    # Ansible sends to a host what is imported anywhere. There only that is loaded which the state needs.
+    from ansible_collections.mailops.postmaster.plugins.module_utils.mta.survey import gathered
+    from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
+    from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import apply
+
+    SENT = (apply, end, gathered)
+
+UTILS = "ansible_collections.mailops.postmaster.plugins.module_utils."
+# for each state, the function that brings it about, and where it is
+STATES = {
+    "apply": ("transaction.transaction", "apply"),
+    "confirm": ("transaction.end", "end"),
+    "rollback": ("transaction.end", "end"),
+    "gathered": ("mta.survey", "gathered"),
+}
 MTAS = ["exim", "opensmtpd", "postfix", "sendmail"]
 WORDS = {"type": "list", "elements": "str"}
 FILE = {
@@ -448,7 +461,7 @@ FILE = {
     "secret": {"type": "bool", "default": False},
 }
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["apply", "confirm", "rollback", "gathered"], "default": "apply"},
+    "state": {"type": "str", "choices": list(STATES), "default": "apply"},
     "names": {**WORDS, "default": []},
     "packages": {**WORDS, "default": []},
     "transaction": {"type": "str", "default": ""},
@@ -516,25 +529,11 @@ ARGUMENTS = {
 }
 
 
-def gathered(host, params):
-    """What there is to know of the host before it is changed."""
-    table = (params["aliases"] or {}).get("path") or ALIASES["path"]["default"]
-    found = survey(host, params["packages"], params["state_dir"])
-    return {"state": UNCHANGED, "transaction": "", **found, "names": kinds(host, params["names"], table)}
-
-
 def transact(params, check_mode):
-    """The module's work, with a result in place of an end."""
-    if params["state"] == "gathered":
-        return gathered(Host(Deadline(params["deadline"])), params)
-    if params["state"] != "apply":
-        return end(Host(), params, check_mode)
-    files = unpack(params["files"], params["contents"])
+    """The result of the module."""
+    module, work = STATES[params["state"]]
     host = Host(Deadline(params["deadline"]))
-    try:
-        return Transaction(host, {**params, "files": files, "contents": ""}).run(check_mode)
-    except OverdueError as error:  # a change that has begun has no deadline
-        raise UserError(f"{error}; nothing was changed") from error
+    return getattr(import_module(UTILS + module), work)(host, params, check_mode)
 
 
 def main():

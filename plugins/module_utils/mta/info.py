@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 from .._system.lock import FOLDER
 from .adapter import AliasFile, Served
 from .registry import adapter
-from .survey import kinds, survey
+from .survey import TABLE, kinds, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._system.host import Host
-
-DEFAULT_ALIASES = "/etc/aliases"
 
 
 def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = (), mta: str = "") -> dict[str, Any]:
@@ -27,7 +25,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
     found = mta if mta in seen["installed"] else seen["mta"]
     own = adapter(host, found) if found else None
     served = own.served() if own else Served("")
-    aliases = own.aliases() if own else AliasFile(DEFAULT_ALIASES)
+    aliases = own.aliases() if own else AliasFile(TABLE)
     known = kinds(host, names, aliases.path)
     unknown = [name for name, kind in known.items() if kind == "none"]
     aliased = own.aliased(unknown) if own and unknown else set()

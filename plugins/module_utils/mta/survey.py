@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
     from .._system.host import Host
 
+TABLE = "/etc/aliases"
+
+
+def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[str, Any]:
+    """The result of the module config_transaction for ``state=gathered``."""
+    table = (params["aliases"] or {}).get("path") or TABLE
+    found = survey(host, params["packages"], params["state_dir"])
+    return {"state": "unchanged", "transaction": "", **found, "names": kinds(host, params["names"], table)}
+
 
 def survey(host: Host, packages: Sequence[str], state_dir: str) -> dict[str, Any]:
     """Its system and addresses, the MTAs that are there, and which of ``packages`` are not.

@@ -87,6 +87,7 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
 
 def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring ``transaction``, or the one that is pending, to ``state``; the result of the module config_transaction."""
+    host.begin_change()
     wanted = {"confirm": CONFIRMED, "rollback": ROLLED_BACK}[params["state"]]
     store, named = Store(params["state_dir"]), params["transaction"]
     with store.lock():

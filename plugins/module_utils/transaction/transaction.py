@@ -16,12 +16,13 @@ from .._system.obstacles import Wanted, obstacles
 from .._system.private import private_folder
 from .._system.process import filled
 from .._system.stage import Stage, products, remove_products
-from ..aliases.apply import apply
+from ..aliases.apply import apply as apply_aliases
 from ..aliases.compile import SUFFIXES
-from ..errors import UserError
+from ..errors import OverdueError, UserError
 from ..secrecy import hide
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
+from .payload import unpack
 from .plan import activation, asked_mode, compiled, mistakes
 from .program import program
 from .service import Service
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
 OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
+
+
+def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The result of the module config_transaction for ``state=apply``."""
+    files = unpack(params["files"], params["contents"])
+    try:
+        return Transaction(host, {**params, "files": files, "contents": ""}).run(check_mode)
+    except OverdueError as error:  # a change that has begun has no deadline
+        raise UserError(f"{error}; nothing was changed") from error
 
 
 class EditedError(UserError):
@@ -350,7 +360,7 @@ class Transaction:
             self._aliases = self._apply_aliases(False)
 
     def _apply_aliases(self, check_mode: bool) -> dict[str, Any]:
-        return apply(self._host, self._params["aliases"], check_mode, self._store.folder)
+        return apply_aliases(self._host, self._params["aliases"], check_mode, self._store.folder)
 
     def _fail(self, journal: Journal, wrong: str, since: int) -> None:
         """Bring the old files back, and say what went wrong."""

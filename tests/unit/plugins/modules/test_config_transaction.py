@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 
 import pytest
@@ -118,3 +119,11 @@ def test_a_look_names_what_it_finds_as_mta_info_does(run):
     found = run(state="gathered", aliases={"entries": {}})
     own = {"changed", "failed", "invocation", "state", "transaction"}
     assert found.keys() - own == {*LOOKED} <= yaml.safe_load(mta_info.RETURN).keys()
+
+
+@pytest.mark.parametrize("state", config_transaction.STATES)
+def test_what_a_state_needs_is_sent_to_the_host(state):
+    module, work = config_transaction.STATES[state]
+    with open(config_transaction.__file__, encoding="utf-8") as file:
+        imported = [node for node in ast.walk(ast.parse(file.read())) if isinstance(node, ast.ImportFrom)]
+    assert (config_transaction.UTILS + module, work) in [(node.module, node.names[0].name) for node in imported]
