@@ -11,9 +11,6 @@ import pathlib
 import pytest
 
 UTILS = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
-# Packages that still look at paths by themselves. Nothing is added here; one that no longer does is taken out.
-NOT_YET = frozenset(("mailbox",))
-
 MODULES = {"glob", "pathlib", "shutil", "tempfile", "fileinput", "linecache", "mailbox", "dbm", "fcntl"}
 LOOKS = {
     "io": {"open", "open_code", "FileIO"},
@@ -58,14 +55,10 @@ def parts():
     return {name: paths for name, paths in found.items() if name != "_system"}
 
 
-def test_what_is_not_yet_clean_is_there():
-    assert set(parts()) > NOT_YET
+PARTS = parts()
 
 
-CLEAN = {name: paths for name, paths in parts().items() if name not in NOT_YET}
-
-
-@pytest.mark.parametrize("paths", CLEAN.values(), ids=CLEAN)
+@pytest.mark.parametrize("paths", PARTS.values(), ids=PARTS)
 def test_nothing_outside_of_the_look_at_the_system_opens_a_path(paths):
     found = [
         f"{path.relative_to(UTILS)}:{line} {name}"
@@ -73,6 +66,31 @@ def test_nothing_outside_of_the_look_at_the_system_opens_a_path(paths):
         for line, name in looks(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not found
+
+
+# What looks at names with the rights of the process, and who may use it: root's own state, and children with the rights
+# of a spool or of a mailbox. All others ask Host and reader.
+USERS = {
+    "names": {"queue", "transaction"},
+    "inside": {"mailbox"},
+    "mbox_lock": {"mailbox"},
+    "new_file": {"queue"},
+    "debs": {"transaction"},
+}
+
+
+@pytest.mark.parametrize(("module", "users"), USERS.items(), ids=USERS)
+def test_who_may_look_at_names_by_itself(module, users):
+    found = {
+        part
+        for part, paths in PARTS.items()
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and node.module in ("_system", f"_system.{module}")
+        and (node.module != "_system" or module in [name.name for name in node.names])
+    }
+    assert found == users
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .files import copy_attributes, make_folder, real, write_image
+from .inside import FOLDER, entries, seen_in
 from .reader import RefusedError, kind, open_plain
 from .trust import trusted, writers
 
@@ -31,7 +32,6 @@ OTHERS = 64 << 20  # octets of the files of each other owner
 DEPTH = 16  # of directories in directories
 NAMED = 10  # files that are named because they were not copied
 PIECE = 1 << 20
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Stage:
@@ -123,8 +123,8 @@ class Copy:
         """Copy what is in a directory that is open; ``path`` is its name, and ``depth`` how much deeper it may go."""
         found = os.fstat(source)
         loose = found.st_uid not in trusted() or bool(writers(found))
-        with os.scandir(source) as entries:
-            for entry in entries:
+        with entries(source) as listed:
+            for entry in listed:
                 here = os.path.join(path, entry.name)
                 try:
                     self._entry(source, entry.name, os.path.join(target, entry.name), here, depth, loose)
@@ -137,7 +137,7 @@ class Copy:
         os.chmod(target, stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
 
     def _entry(self, source: int, name: str, target: str, path: str, depth: int, loose: bool) -> None:
-        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+        found = seen_in(source, name)
         self._count_file(found.st_uid)
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), target)

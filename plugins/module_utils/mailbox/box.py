@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system.deadline import Deadline
 from .._system.descent import descend, open_spot
+from .._system.inside import seen_in
 from .._system.reader import RefusedError
 from .maildir import Maildir, reason
 from .mbox import Mbox
@@ -61,7 +62,7 @@ class Box:
             with self._opened() as handle:
                 found = os.fstat(handle)
                 if stat.S_ISDIR(found.st_mode):
-                    found = os.stat("new", dir_fd=handle, follow_symlinks=False)
+                    found = seen_in(handle, "new")
                 return [found.st_ino, found.st_size, found.st_mtime_ns]
         except FileNotFoundError:
             return []

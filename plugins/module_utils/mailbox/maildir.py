@@ -10,23 +10,20 @@ may be one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
+from .._system.inside import entries, folder_of
 from .._system.reader import RefusedError, open_plain
 from ..shown import line
 from .message import END_OF_HEADERS, LONGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .._system.deadline import Deadline
     from .message import Tally
 
 FOLDERS = ("new", "cur")
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 PIECE = 1 << 14
 MOST = 1_000_000  # files of a Maildir that are listed
 SETTLED = 2 * 10**9  # nanoseconds after which a folder's time says whether it has changed since
@@ -70,16 +67,16 @@ class Maildir:
         return f"has {len(self._unopened)} files that were not opened" if self._unopened else ""
 
     def _list(self, opened: int, folder: str) -> None:
-        found = os.fstat(opened)
-        state = (found.st_ino, found.st_mtime_ns)
+        seen = os.fstat(opened)
+        state = (seen.st_ino, seen.st_mtime_ns)
         if self._times.get(folder) == state:
             return
         self._times.pop(folder, None)
-        if time.time_ns() - found.st_mtime_ns > SETTLED:
+        if time.time_ns() - seen.st_mtime_ns > SETTLED:
             self._times[folder] = state
         fresh = []
-        with os.scandir(opened) as entries:
-            for entry in entries:
+        with entries(opened) as found:
+            for entry in found:
                 key = _key(entry.name)
                 if key in self._seen or entry.name.startswith("."):
                     continue
@@ -108,23 +105,6 @@ class Maildir:
         else:
             for token in self._tally.add(block):
                 self.carriers.setdefault(token, []).append(name)
-
-
-@contextlib.contextmanager
-def folder_of(handle: int, folder: str) -> Iterator[int]:
-    """A folder of a Maildir, as a descriptor. Raises FileNotFoundError, and RefusedError where it is no directory."""
-    try:
-        opened = os.open(folder, FOLDER, dir_fd=handle)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise RefusedError(f"has a {folder} that is a link or a file, not a directory") from error
-        raise
-    try:
-        if os.fstat(handle).st_uid == 0 != os.fstat(opened).st_uid:
-            raise RefusedError(f"belongs to root, and its {folder} to somebody else")
-        yield opened
-    finally:
-        os.close(opened)
 
 
 def header_block(opened: int, name: str) -> bytes:

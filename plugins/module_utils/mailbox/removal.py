@@ -14,9 +14,10 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._system.descent import as_root, open_spot
+from .._system.inside import entries, folder_of, seen_in, set_times, unlink_in
+from .._system.mbox_lock import locked
 from .._system.reader import OPEN, RefusedError, open_plain, read_up_to
-from .lock import locked
-from .maildir import FOLDERS, folder_of
+from .maildir import FOLDERS
 from .mbox import message_starts
 from .own import is_own
 
@@ -43,11 +44,11 @@ def from_maildir(handle: int, tokens: Collection[str], names: Iterable[str]) -> 
     wanted, removed = {name.partition(":")[0] for name in names}, 0
     for folder in FOLDERS:
         with folder_of(handle, folder) as opened:
-            with os.scandir(opened) as entries:
-                found = [entry.name for entry in entries if entry.name.partition(":")[0] in wanted]
+            with entries(opened) as listed:
+                found = [entry.name for entry in listed if entry.name.partition(":")[0] in wanted]
             for name in found:
                 if is_own(_message(opened, name), tokens):
-                    os.unlink(name, dir_fd=opened)
+                    unlink_in(opened, name)
                     removed += 1
     return removed
 
@@ -79,7 +80,7 @@ def from_mbox(spot: Spot, tokens: Collection[str], before: Before | None) -> int
 def _cut(spot: Spot, handle: int, tokens: Collection[str], before: Before | None) -> int:
     found = os.fstat(handle)
     with as_root(spot.above):
-        there = os.stat(spot.name, dir_fd=spot.folder, follow_symlinks=False)
+        there = seen_in(spot.folder, spot.name)
     if not os.path.samestat(found, there):
         raise RefusedError("was exchanged meanwhile")
     end, removed = found.st_size, 0
@@ -92,6 +93,6 @@ def _cut(spot: Spot, handle: int, tokens: Collection[str], before: Before | None
         os.ftruncate(handle, end)
         os.fsync(handle)
         if before and (found.st_ino, end) == (before.inode, before.size):
-            os.utime(handle, ns=(found.st_atime_ns, before.mtime))
+            set_times(handle, found.st_atime_ns, before.mtime)
         return removed
     return 0

@@ -19,8 +19,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from .._system.inside import entries, folder_of
 from .._system.reader import RefusedError
-from .maildir import folder_of, header_block
+from .maildir import header_block
 from .mbox import PIECE, header_blocks
 from .waiting import came, waits
 
@@ -42,8 +43,8 @@ def waits_since(handle: int, budget: Deadline) -> float | None:
 
 
 def _in_maildir(handle: int, budget: Deadline) -> float | None:
-    with folder_of(handle, "new") as opened, os.scandir(opened) as entries:
-        times = ((_time(entry), entry.name) for entry in entries if entry.name[0] != ".")
+    with folder_of(handle, "new") as opened, entries(opened) as found:
+        times = ((_time(entry), entry.name) for entry in found if entry.name[0] != ".")
         for number, (since, name) in enumerate(heapq.nsmallest(OLDEST, times), 1):
             if _waits(opened, name):
                 return since

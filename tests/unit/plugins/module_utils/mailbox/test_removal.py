@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.descent import descend
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.mbox_lock import locked
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import RefusedError
-from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.lock import locked
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.removal import from_mbox
 from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.watched import Mailboxes
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.message import compose

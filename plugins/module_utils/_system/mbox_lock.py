@@ -15,13 +15,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Callable
 
-from .._system.descent import as_root
-from .._system.reader import RefusedError
+from .descent import as_root
+from .inside import unlink_in
+from .reader import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .._system.descent import Spot
+    from .descent import Spot
 
 PATIENCE = 5.0  # seconds
 INTERVAL = 0.05  # seconds between two attempts
@@ -74,7 +75,7 @@ def _unlock(spot: Spot, handle: int) -> None:
     for give in LOCKS:
         give(handle, fcntl.LOCK_UN)
     with as_root(spot.above):
-        os.unlink(_name(spot), dir_fd=spot.folder)
+        unlink_in(spot.folder, _name(spot))
 
 
 def _name(spot: Spot) -> str:
