@@ -75,9 +75,3 @@ def remove(path: str) -> None:
         shutil.rmtree(path)
     elif os.path.lexists(path):
         os.unlink(path)
-
-
-def give_to_root(path: str) -> None:
-    """Make root the owner of a file, where there is one."""
-    with suppress(FileNotFoundError):
-        os.chown(path, 0, 0)

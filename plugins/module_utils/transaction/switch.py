@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from .._system.image import Image
-from .._system.names import give_to_root, seen, unlink
+from .._system.names import seen, unlink
 from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
@@ -177,7 +177,7 @@ class Switch:
         for path in self.data["aliases"][1:]:
             unlink(path)
         for path in self.data["aliases"][:1]:
-            give_to_root(path)
+            disk.give_to_root(path)
 
     def _flush(self, spool: Spool) -> None:
         """Let the old MTA, which still serves, deliver what it can within a short time."""

@@ -10,6 +10,7 @@ import pathlib
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import processes
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
@@ -74,7 +75,6 @@ def switch(system, tmp_path, monkeypatch):
         monkeypatch.setitem(module.SPOOLS, name, spool)
     for name, value in {"POLICY": str(tmp_path / "policy"), "STILL": 0.0}.items():
         monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(os, "chown", lambda *_given: None)
     monkeypatch.setattr(os, "fchown", lambda *_given: None)
     locks = [str(tmp_path / "lock-frontend"), str(tmp_path / "lock")]
     monkeypatch.setattr("ansible_collections.mailops.postmaster.plugins.module_utils._system.debs.LOCKS", locks)
@@ -103,6 +103,26 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
     assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
     assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
     assert (tmp_path / "policy").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "FIFO"])
+def test_nothing_that_the_account_of_the_old_mta_puts_in_the_place_of_the_aliases_is_given_to_root(
+    switch, system, tmp_path, monkeypatch, kind
+):
+    given, folder = [], tmp_path / "accounts"
+    folder.mkdir(mode=0o700)
+    (tmp_path / "other").touch()
+    makes = {"link": lambda new: new.symlink_to(tmp_path / "other"), "FIFO": os.mkfifo}
+    makes.get(kind, lambda new: new.hardlink_to(tmp_path / "other"))(folder / "aliases")
+    monkeypatch.setattr(os, "fchown", lambda handle, *_owner: given.append(os.fstat(handle).st_ino))
+    monkeypatch.setattr(
+        trust, "_doubt", lambda above, _entry: ("it is smmta's", True) if above == str(folder) else ("", False)
+    )
+    monkeypatch.setattr(trust, "trusted", frozenset)
+    switch.data["aliases"][0] = str(folder / "aliases")
+    with pytest.raises(OSError, match=str(folder)):
+        switch.away()
+    assert os.stat(tmp_path / "other").st_ino not in given
 
 
 @pytest.mark.parametrize("refuses", [True, False])
