@@ -14,13 +14,15 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._system.net import net
-from .errors import UserError
+from .errors import OverdueError, UserError
 from .shown import shown
 from .unexpected import Part, words
+from .verdict import INCONCLUSIVE
 
 # what odd options do to Ansible; anything else that ends it before the module begins is meant, as by ansible-test
 ODD = (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError)
 LONGEST = 86400  # seconds that a module may take
+UNSEEN = {"verdict": INCONCLUSIVE}  # of a module that was ended at its deadline
 
 
 def run(
@@ -62,9 +64,8 @@ def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
 
 def _fail(module: AnsibleModule, error: Exception) -> None:
     denied = _as_who() if isinstance(error, PermissionError) and uid() else ""
-    _end(
-        module, {"failed": True, "msg": words(error) + denied, **(error.result if isinstance(error, UserError) else {})}
-    )
+    more = error.result if isinstance(error, UserError) else UNSEEN if isinstance(error, OverdueError) else {}
+    _end(module, {"failed": True, "msg": words(error) + denied, **more})
 
 
 def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractContextManager[None]:
@@ -74,7 +75,7 @@ def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractCon
         raise UserError(
             f"deadline: {seconds!r} is not allowed here; allowed: a number of seconds above 0, at most {LONGEST}."
         )
-    return net(seconds, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended"))
+    return net(seconds, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended", **UNSEEN))
 
 
 def _fail_plainly(error: Exception) -> None:

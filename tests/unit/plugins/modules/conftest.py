@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -93,7 +94,8 @@ def spawn_module(tmp_path):
         with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
             module = [sys.executable, "-c", before + PROCESS, *roots, name, str(tmp_path / "arguments")]
             measure = [sys.executable, "-S", "-c", MEASURE, str(tmp_path / "usage"), *module]
-            subprocess.run(measure, stdout=out, stderr=err, check=True)
+            buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+            subprocess.run(measure, stdout=out, stderr=err, check=True, env=buffered)
         seconds = time.monotonic() - begun
         status, megabytes = json.loads((tmp_path / "usage").read_text())
         result = json.loads((tmp_path / "out").read_text())

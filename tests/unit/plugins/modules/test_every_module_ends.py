@@ -30,6 +30,10 @@ WRONG = [
     ("return {'x': [[]] * (1 << 40)}", "there was not enough memory"),
     ("a = []; [a := [a] for _ in range(100000)]; return {'x': a}", "nested too deeply"),
     ("while True: pass", "the module had not ended after 1 s, its deadline"),
+    (
+        "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}); time.sleep(600)",
+        "the module had not ended after 1 s, its deadline: it waits for the system, and was ended",
+    ),
 ]
 
 
@@ -40,6 +44,7 @@ def test_whatever_goes_wrong_in_a_module_is_a_sentence(spawn_module, held, body,
     assert run.result["failed"]
     assert said in run.result["msg"]
     assert "\n" not in run.result["msg"]
+    assert run.result.get("verdict") == ("inconclusive" if "its deadline" in said else None)
     held(run, [body], deadline=1)
 
 

@@ -21,6 +21,8 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.net imp
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import call
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError
 
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
 
 def a_pipe_that_nobody_writes_to():
     out, _into = os.pipe()
@@ -78,17 +80,48 @@ DEAF = """
 import signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.net import net
-with net(-1.9, lambda text: print("last word:", text)):
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # as in a C library that heeds no signal
+def last_word(text):
+    print("last word:", text)
+    {how}
+with net(-1.9, last_word):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGALRM}})  # as in a C library that heeds no signal
     time.sleep(600)
 """
 
 
-def test_what_heeds_no_signal_is_ended_with_the_last_word():
+@pytest.mark.parametrize("how", ["return", "sys.exit(1)"])
+def test_what_heeds_no_signal_is_ended_with_the_last_word(how):
     root = module.__file__.partition("/ansible_collections/")[0]
-    done = subprocess.run([sys.executable, "-c", DEAF, root], capture_output=True, text=True, timeout=30, check=False)
+    program = [sys.executable, "-c", DEAF.format(how=how), root]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False, env=BUFFERED)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("last word: the module had not ended after -1.9 s")
+
+
+STOPPED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import net
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError
+net.ALARM, net.LAST = 0.5, 1.0
+try:
+    with net.net(0.1, lambda text: print("last word")):
+        print("begun", flush=True)
+        time.sleep(600)
+except OverdueError:
+    time.sleep(0.2)
+    print("ended by the alarm")
+"""
+
+
+def test_after_a_time_in_which_the_machine_stood_still_the_alarm_comes_before_the_last_word():
+    root = module.__file__.partition("/ansible_collections/")[0]
+    with subprocess.Popen([sys.executable, "-c", STOPPED, root], stdout=subprocess.PIPE, text=True) as stopped:
+        assert stopped.stdout.readline() == "begun\n"
+        os.kill(stopped.pid, signal.SIGSTOP)
+        time.sleep(2)  # longer than until the last word
+        os.kill(stopped.pid, signal.SIGCONT)
+        assert stopped.stdout.read() == "ended by the alarm\n"
 
 
 def test_a_program_that_runs_into_the_deadline_has_said_nothing():

@@ -107,7 +107,7 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "FIFO"])
 def test_nothing_that_the_account_of_the_old_mta_puts_in_the_place_of_the_aliases_is_given_to_root(
-    switch, system, tmp_path, monkeypatch, kind
+    switch, tmp_path, monkeypatch, kind
 ):
     given, folder = [], tmp_path / "accounts"
     folder.mkdir(mode=0o700)
