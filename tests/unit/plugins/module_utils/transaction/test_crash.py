@@ -16,8 +16,10 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.sto
 from steps import Steps
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
-BEFORE = {"main.cf": OLD, "master.cf": "untouched\n"}
-AFTER = {"main.cf": NEW, "master.cf": "untouched\n", "table": "a b\n", "table.db": "compiled a b\n"}
+ALIASES = {"aliases": "root: bob\n", "aliases.db": "compiled root: bob\n"}
+NEW_ALIASES = {name: f"{text}postmaster: alice\n" for name, text in ALIASES.items()}
+BEFORE = {"main.cf": OLD, "master.cf": "untouched\n", **ALIASES}
+AFTER = {"main.cf": NEW, "master.cf": "untouched\n", "table": "a b\n", "table.db": "compiled a b\n", **NEW_ALIASES}
 KILLED = 9
 
 
@@ -33,6 +35,20 @@ def full(room, path):
 def read_only(_room, path):
     if path is not None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+
+@pytest.fixture
+def transact(transact, live):
+    """The transaction, which changes and compiles the aliases, too."""
+    path = str(live / "aliases")
+    aliases = {"path": path, "entries": {"postmaster": "alice"}, "strategy": "merge", "compiled": [path + ".db"]}
+    write_aliases(live)
+    return partial(transact, aliases={**aliases, "rebuild": ["compile", "{path}"]})
+
+
+def write_aliases(live):
+    (live / "aliases").write_text(BEFORE["aliases"])
+    (live / "aliases.db").write_text(BEFORE["aliases.db"])
 
 
 @pytest.fixture
@@ -85,9 +101,11 @@ def test_a_kill_at_any_step_is_healed(transact, system, count, live, whole, monk
         HEALED[healed](str(tmp_path / "state"), transact)
         assert whole() == (AFTER if healed == "the next run" else BEFORE), step
         if healed == "the next run":
+            assert not list((tmp_path / "state").glob("stage-*")), step
             (live / "main.cf").write_text(OLD)
             (live / "table").unlink()
             (live / "table.db").unlink()
+            write_aliases(live)
     print(f"killed at each of {count} steps, healed by {healed}")
 
 
