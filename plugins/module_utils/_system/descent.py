@@ -20,12 +20,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from .reader import OPEN, RefusedError, Rights, kind, quietly, take
+from .walk import LINKS, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-LINKS = 40  # as many as the kernel follows
 ROOT = Rights(0, 0)
 
 
@@ -61,7 +61,7 @@ def descend(path: str) -> Spot:
 
 def _descend(path: str, opened: contextlib.ExitStack) -> Spot:
     folder = _keep(opened, os.open("/", PATH))
-    todo, links = deque(_names(path)), 0
+    todo, links = deque(names(path)), 0
     while todo:
         name = todo.popleft()
         entry = _keep(opened, os.open(name, PATH, dir_fd=folder))
@@ -73,7 +73,7 @@ def _descend(path: str, opened: contextlib.ExitStack) -> Spot:
             if links > LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             target = os.readlink("", dir_fd=entry)
-            todo.extendleft(reversed(_names(target)))
+            todo.extendleft(reversed(names(target)))
             folder = _keep(opened, os.open("/", PATH)) if target.startswith("/") else folder
         elif todo:
             folder = entry
@@ -157,10 +157,6 @@ def _rights(uid: int, gid: int) -> Rights:
         return Rights(uid, found.pw_gid, tuple(os.getgrouplist(found.pw_name, found.pw_gid)))
     except KeyError:
         return Rights(uid, gid)
-
-
-def _names(path: str) -> list[str]:
-    return [name for name in path.split("/") if name not in ("", ".")]
 
 
 def _keep(opened: contextlib.ExitStack, handle: int) -> int:

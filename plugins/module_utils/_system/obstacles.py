@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .reader import kind
-from .trust import lstat, way
+from .trust import way
+from .walk import lstat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,8 +20,7 @@ import pwd
 import stat
 from typing import NamedTuple
 
-LINKS = 40  # that are followed, as the kernel does (path_resolution(7))
-
+from .walk import Walk, lstat
 
 SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2.2)
 
@@ -40,28 +39,15 @@ class Way(NamedTuple):
 
 def way(path: str) -> Way:
     """Follow a path, as far as it is there. Raises OSError where links go round in a circle."""
-    here, rest, links, doubt, loose = "/", _names(os.path.abspath(path)), 0, "", False
-    while rest:
-        name = rest.pop()
-        if name == "..":
-            here = os.path.dirname(here)
-            continue
-        place = os.path.join(here, name)
-        found = lstat(place)
-        why, system = _doubt(here, found)
+    walk, doubt, loose = Walk(os.path.abspath(path)), "", False
+    for place, found in walk:
+        why, system = _doubt(walk.folder, found)
         link = found if found and stat.S_ISLNK(found.st_mode) else None
-        loose = bool(why and system and not rest and not doubt and (not link or link.st_uid in trusted()))
+        loose = bool(why and system and walk.last and not doubt and (not link or link.st_uid in trusted()))
         doubt = doubt or ("" if loose else why)
         if link and (not why or loose):
-            links += 1
-            if links > LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            to = _read_link(place, link)
-            here = "/" if os.path.isabs(to) else here
-            rest += _names(to)
-        else:
-            here = place
-    return Way(here, doubt, loose)
+            walk.follow(_read_link(place, link))
+    return Way(walk.here, doubt, loose)
 
 
 def _read_link(path: str, seen: os.stat_result) -> str:
@@ -111,20 +97,3 @@ def _doubt(folder: str, entry: os.stat_result | None) -> tuple[str, bool]:
     if not others or (found.st_mode & stat.S_ISVTX and entry and entry.st_uid in trusted()):
         return "", False
     return f"{folder} can be written by {others}", False
-
-
-def lstat(path: str) -> os.stat_result | None:
-    """What is there, a link as itself; None where nothing is, or can be."""
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return None
-        raise
-
-
-def _names(path: str) -> list[str]:
-    """The names of a path, the first one last."""
-    return [name for name in reversed(path.split("/")) if name not in ("", ".")]

@@ -14,9 +14,9 @@ import pwd
 import stat
 
 from .reader import Rights
+from .walk import Walk
 
 NOBODY = 65534
-LINKS = 40  # as many as the kernel follows
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -27,39 +27,24 @@ def rights_on(path: str) -> Rights | None:
     """
     if os.geteuid():
         return None
-    here, links = "/", 0
-    rest = _parts(os.path.join(os.getcwd(), path))
-    found = _held(here)
-    while found is None and rest:
-        name = rest.pop()
-        if name == "..":
-            here = os.path.dirname(here)
-            continue
-        below = os.path.join(here, name)
-        try:
-            seen = os.lstat(below)
-        except (OSError, ValueError):  # what is not there is nobody's
-            return None
-        if seen.st_uid == 0 and stat.S_ISLNK(seen.st_mode):
-            links += 1
-            if links > LINKS:
+    walk = Walk(os.path.join(os.getcwd(), path))
+    if held := _held(os.lstat("/")):
+        return held
+    try:
+        for place, found in walk:
+            if not found:  # what is not there is nobody's
                 return None
-            target = os.readlink(below)
-            rest += _parts(target)
-            here = "/" if target.startswith("/") else here
-        else:
-            here, found = below, _held(below)
-    return found
+            if found.st_uid == 0 and stat.S_ISLNK(found.st_mode):
+                walk.follow(os.readlink(place))
+            elif held := _held(found):
+                return held
+    except (OSError, ValueError):  # links in a circle, or a name that no file can have
+        return None
+    return None
 
 
-def _parts(path: str) -> list[str]:
-    """The names of a path, the last one first."""
-    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
-
-
-def _held(path: str) -> Rights | None:
+def _held(found: os.stat_result) -> Rights | None:
     """The rights of who else than root can exchange a file, or what is in a directory."""
-    found = os.lstat(path)
     if found.st_uid:
         return _of(found.st_uid)
     open_to = found.st_mode & OTHERS_WRITE

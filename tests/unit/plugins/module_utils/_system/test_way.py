@@ -69,6 +69,7 @@ def link(top, name, target, uid=0):
         (lambda top: folder(top, "d"), "d/missing", None),
         (lambda top: link(top, "l", "l"), "l", None),
         (lambda top: folder(top, "d"), "d/\0", None),
+        (hers, "d/\0", HERS),
     ],
 )
 def test_whoever_can_exchange_a_file_lends_the_rights_to_read_it(top, make, path, rights):
