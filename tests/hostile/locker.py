@@ -1,8 +1,11 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a local user does to hold changes up: a lock on everything that she may read in the directories that are named,
-of each kind that there is, also on what comes there meanwhile. systemd is told when she holds the first ones."""
+"""What a local user does to hold changes up.
+
+She locks the directories that are named, and everything in them that she may read, with each kind of lock that there
+is, also what comes there meanwhile. systemd is told when she holds the first ones.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ PACE = 0.02  # seconds between two looks for what is new, so that the host has t
 KINDS = (fcntl.lockf, fcntl.LOCK_SH), (fcntl.flock, fcntl.LOCK_EX)
 
 
-def lock(entry: os.DirEntry[str]) -> None:
+def lock(path: str) -> None:
     """Hold what can be held, to the end of this process."""
     with contextlib.suppress(OSError):  # it is not hers to read, or has gone
-        handle = os.open(entry.path, OPEN)
+        handle = os.open(path, OPEN)
         for take, how in KINDS:
             with contextlib.suppress(OSError):
                 take(handle, how | fcntl.LOCK_NB)
@@ -29,6 +32,8 @@ def lock(entry: os.DirEntry[str]) -> None:
 
 def hold(folders: list[str]) -> None:
     """Lock for ever."""
+    for folder in folders:
+        lock(folder)
     known: set[tuple[str, int]] = set()
     told = False
     while True:
@@ -37,7 +42,7 @@ def hold(folders: list[str]) -> None:
                 for entry in entries:
                     if entry.is_file(follow_symlinks=False) and (folder, entry.inode()) not in known:
                         known.add((folder, entry.inode()))
-                        lock(entry)
+                        lock(entry.path)
         if not told:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
                 systemd.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
