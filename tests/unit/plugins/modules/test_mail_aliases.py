@@ -296,11 +296,13 @@ def test_who_holds_a_lock_on_what_everybody_may_read_does_not_hold_up_the_compil
 ):
     monkeypatch.setattr(compiling, "TIMEOUT", 10)
     host.write(TABLE)
+    os.utime(host.table, (50, 50))
     host.newaliases(LOCKING)
     with getattr(host, what).open("rb") as file:
         lock(file, how)
-        result = run(run_module, host, {"postmaster": "alice"})
-    assert result["changed"], result
+        assert run(run_module, host, {"postmaster": "root"}, rebuild=["newaliases"]).get("rebuilt")
+        assert host.table.read_text() == TABLE
+        assert run(run_module, host, {"postmaster": "alice"}).get("rebuilt")
     assert host.table.read_text() == host.path.read_text() != TABLE
 
 
