@@ -9,6 +9,8 @@ import fcntl
 import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
@@ -280,13 +282,21 @@ for path in sys.argv[1], sys.argv[1] + ".db":
 pathlib.Path(sys.argv[1] + ".db").write_bytes(pathlib.Path(sys.argv[1]).read_bytes())
 ' "$text"
 """
+# A process of its own: a lock of fcntl(2) ends when its process closes the file, however often that has it open.
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "rb")
+getattr(fcntl, sys.argv[2])(file, getattr(fcntl, sys.argv[3]))
+print(flush=True)
+sys.stdin.read()
+"""
 HELD = {
-    "the compiled table, by fcntl": ("table", fcntl.lockf, fcntl.LOCK_SH),
-    "the compiled table, by flock": ("table", fcntl.flock, fcntl.LOCK_SH),
-    "the compiled table, by flock, alone": ("table", fcntl.flock, fcntl.LOCK_EX),
-    "the text, by fcntl": ("path", fcntl.lockf, fcntl.LOCK_SH),
-    "the text, by flock": ("path", fcntl.flock, fcntl.LOCK_SH),
-    "the text, by flock, alone": ("path", fcntl.flock, fcntl.LOCK_EX),
+    "the compiled table, by fcntl": ("table", "lockf", "LOCK_SH"),
+    "the compiled table, by flock": ("table", "flock", "LOCK_SH"),
+    "the compiled table, by flock, alone": ("table", "flock", "LOCK_EX"),
+    "the text, by fcntl": ("path", "lockf", "LOCK_SH"),
+    "the text, by flock": ("path", "flock", "LOCK_SH"),
+    "the text, by flock, alone": ("path", "flock", "LOCK_EX"),
 }
 
 
@@ -298,11 +308,13 @@ def test_who_holds_a_lock_on_what_everybody_may_read_does_not_hold_up_the_compil
     host.write(TABLE)
     os.utime(host.table, (50, 50))
     host.newaliases(LOCKING)
-    with getattr(host, what).open("rb") as file:
-        lock(file, how)
+    words = [sys.executable, "-c", HOLDER, getattr(host, what), lock, how]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"\n"
         assert run(run_module, host, {"postmaster": "root"}, rebuild=["newaliases"]).get("rebuilt")
         assert host.table.read_text() == TABLE
         assert run(run_module, host, {"postmaster": "alice"}).get("rebuilt")
+        holder.stdin.close()
     assert host.table.read_text() == host.path.read_text() != TABLE
 
 
