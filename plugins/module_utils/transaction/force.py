@@ -99,6 +99,19 @@ class Force:
             if found.port in self._ports and (not found.pids or found.pids & own)
         ]
 
+    def resume(self) -> list[str]:
+        """Let what is stopped of the daemon go on, for so it hears of nothing; who that was.
+
+        An Exim that finds SIGHUP and SIGTERM when it goes on hears but the first one, and systemd waits for its end.
+        """
+        everything = self._host.processes()
+        family = self._daemon.family(self._holders(everything), everything) if self._daemon else []
+        stopped = [one for one in family if one.stopped]
+        for one in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGCONT)
+        return [str(one) for one in stopped]
+
     def in_force(self, before: Signs, reload: bool, seconds: float) -> bool:
         """Wait until nothing shows the configuration ``before`` any more; whether that is so."""
         return _wait(lambda: not self._old(before, reload), seconds)

@@ -67,6 +67,7 @@ class Service:
         if enabled:
             return enabled
         before = self._force.signs()
+        self.warnings += [f"{one} was stopped, and goes on" for one in self._force.resume()]
         told = self._reload(before) if how == "reload" and self.active else None
         reloaded = told is not None
         told = self._restart(before) if told is None else told
@@ -148,7 +149,8 @@ class Service:
     @property
     def answering(self) -> list[dict[str, Any]]:
         """Those of the addresses at which there is an answer now."""
-        limits = Limits.starting_now(self._timeout, self._timeout)
+        seconds = min(self._timeout, ANSWER)
+        limits = Limits.starting_now(seconds, seconds)
         return [dict(listener) for listener in self._answers if self.active and not self._ask(listener, limits).text]
 
     def _wrong(self, limits: Limits) -> Wrong:

@@ -29,12 +29,14 @@ class Daemons(Host):
     ``deaf`` (a reload and a stop reach nobody), ``no reload``, ``stubborn`` (SIGTERM is not heard), ``immortal``,
     ``slow`` (all is done, but no command ends), ``hidden`` (nobody sees who holds a socket), ``broken`` (no start),
     ``one has ended`` (not all that a reload signals are there), ``half`` (a daemon that starts beside another one gets
-    no address, and goes on). Those in ``units`` are not those that it restarts.
+    no address, and goes on), ``asleep`` (stopped: nothing is heard before SIGCONT). Those in ``units`` are not those
+    that it restarts.
     """
 
     def __init__(self, mta, habits, asked, monkeypatch):
         super().__init__()
         self.mta, self.habits, self.asked, self.count, self.daemons = mta, habits, asked, 100, {}
+        self.awake = set()
         self.killed, self.foreign, self.units, self.main = [], [], {}, {}
         monkeypatch.setattr(force.os, "kill", self.kill)
 
@@ -43,13 +45,17 @@ class Daemons(Host):
         self.daemons[self.count] = addresses, self.count, self.count + 1
         return self.count
 
+    def is_asleep(self, pid):
+        return "asleep" in self.habits and pid == 110 and pid not in self.awake
+
     def unit_of(self, pid):
         return self.units.get(pid, "")
 
     def processes(self):
         found = []
         for pid, (_addresses, _inode, child) in self.daemons.items():
-            found += [Process(pid, 1, "daemon", COMMANDS[self.mta]), Process(child, pid, "qmgr", "qmgr -l -t unix -u")]
+            found += [Process(pid, 1, "daemon", COMMANDS[self.mta], stopped=self.is_asleep(pid))]
+            found += [Process(child, pid, "qmgr", "qmgr -l -t unix -u")]
         return found
 
     def listeners(self):
@@ -63,6 +69,7 @@ class Daemons(Host):
 
     def kill(self, pid, sent):
         self.killed.append((pid, sent))
+        self.awake |= {pid} if sent == signal.SIGCONT else set()
         deadly = {signal.SIGTERM, signal.SIGKILL} - ({signal.SIGTERM} if "stubborn" in self.habits else set())
         if sent in deadly and "immortal" not in self.habits:
             self.daemons.pop(pid, None)
@@ -75,7 +82,8 @@ class Daemons(Host):
             self.reload()
         if argv[0] == "restart":
             if not {"deaf", "stubborn", "immortal"} & self.habits:
-                self.daemons = {pid: one for pid, one in self.daemons.items() if pid in self.units}
+                deaf = {*self.units, *filter(self.is_asleep, self.daemons)}
+                self.daemons = {pid: one for pid, one in self.daemons.items() if pid in deaf}
             taken = {address for addresses, _inode, _child in self.daemons.values() for address in addresses}
             if "half" in self.habits and self.daemons:
                 self.start([])
@@ -87,6 +95,8 @@ class Daemons(Host):
 
     def reload(self):
         for pid, (addresses, inode, _child) in self.daemons.items():
+            if self.is_asleep(pid):
+                continue
             self.count += 10
             self.daemons[pid] = addresses, inode if self.mta == "postfix" else self.count, self.count + 1
 
@@ -143,6 +153,15 @@ def test_a_change_gets_into_force_whatever_the_old_daemon_does(change, mta, how,
     assert [addresses for addresses, _inode, _child in host.daemons.values()] == [[OWN]]
     assert any(warned in text for text in service.warnings) if warned else not service.warnings
     assert bool(host.killed) == ("was stopped" in warned)
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize("how", ["reload", "restart"])
+@pytest.mark.parametrize("habits", ["asleep", "asleep, hidden"])
+def test_a_daemon_that_was_stopped_hears_of_the_change(change, mta, how, habits):
+    wrong, service, host = change(mta, how, habits, [[OWN]], [OWN])
+    assert (wrong, host.killed) == ("", [(110, signal.SIGCONT)])
+    assert service.warnings == [f"process 110 ({COMMANDS[mta]}) was stopped, and goes on"]
 
 
 @pytest.mark.parametrize("mta", COMMANDS)
