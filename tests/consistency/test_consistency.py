@@ -149,7 +149,8 @@ def test_every_variable_of_mail_plan_is_an_option_of_a_role():
 def test_every_backend_has_its_adapter_its_templates_and_its_hosts():
     names = [path.stem for path in BACKENDS]
     assert [adapter_class(name).name for name in names] == names
-    assert names == sorted(KNOWN)
+    specs = load(ROOT / "roles" / "mta" / "meta" / "argument_specs.yml")["argument_specs"]
+    assert names == sorted(KNOWN) == specs["main"]["options"]["mta_backend"]["choices"]
     assert names == sorted(path.name for path in (ROOT / "roles" / "mta" / "templates").iterdir() if path.is_dir())
     variables = ROOT / "molecule" / "inventory" / "group_vars"
     assert all((variables / f"{name}.yml").is_file() for name in names)
