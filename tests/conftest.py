@@ -1,4 +1,7 @@
-"""Lets the tests import the collection by its full name, from any directory and without make."""
+"""Lets the tests import the collection by its full name, from any directory and without make.
+
+At the end of a run it says which hostile files and servers were tried.
+"""
 
 from __future__ import annotations
 
@@ -19,3 +22,18 @@ os.umask(0o022)
 # How long an example takes is the machine's business, and no property of what is tested.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A line for each test in the files ``test_hostile_*.py``, with its cases."""
+    tried: dict[str, list[str]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            path, _colons, name = report.nodeid.partition("::")
+            if report.when == "call" and Path(path).name.startswith("test_hostile_") and "[" in name:
+                test, _bracket, case = name.rstrip("]").partition("[")
+                tried.setdefault(f"{Path(path).stem}, {test}", []).append(case)
+    if tried:
+        terminalreporter.section("what was tried")
+    for test, cases in sorted(tried.items()):
+        terminalreporter.write_line(f"{test}: {', '.join(sorted(cases))}")
