@@ -23,16 +23,17 @@ import traceback
 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.files import read_image
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.private import PREFIX
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import service
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import transaction as transactions
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import STAGE, Store
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.timer import UNIT
 from steps import Steps
 
 KILLED, FAILED = 9, 1
-ASIDE = "/" + STAGE  # where nothing is in use yet
+ASIDE = "/" + PREFIX  # where nothing is in use yet
 HANGING = "/run/hanging"
 TIMEOUT = 600  # seconds in which a change has to be confirmed
 SHORT = 1  # the same, where nobody does
