@@ -37,13 +37,15 @@ INTERVAL = 0.1  # seconds between two looks
 class Signs:
     """What shows at one moment which configuration a daemon has: its sockets, and the processes that it renews.
 
-    ``holders`` are the processes that may hold such sockets, and ``owners`` those of which that is seen.
+    ``holders`` are the processes that may hold such sockets, and ``owners`` those of which that is seen. ``known``:
+    whether a daemon is known that may hold them, be it one of another unit.
     """
 
     sockets: frozenset[str] = frozenset()
     renewed: frozenset[int] = frozenset()
     holders: frozenset[int] = frozenset()
     owners: frozenset[int] = frozenset()
+    known: bool = False
 
 
 class Force:
@@ -75,14 +77,19 @@ class Force:
             frozenset(one.pid for one in family if one.name == self._daemon.renews),
             frozenset(one.pid for one in holders),
             frozenset(pid for found in sockets for pid in found.pids),
+            bool(self._daemon.among(everything)),
         )
 
     def _holders(self, everything: Sequence[Process]) -> list[Process]:
         """The processes that hold the listening sockets, but for those of other units."""
         found = self._daemon.among(everything) if self._daemon else []
-        others = [one for one in leaders(found) if self._is_another_unit(one)]
-        apart = {one.pid for one in with_children(others, found)}
+        apart = {one.pid for one in with_children(self._others(everything), found)}
         return [one for one in found if one.pid not in apart]
+
+    def _others(self, everything: Sequence[Process]) -> list[Process]:
+        """The daemons of other units."""
+        found = self._daemon.among(everything) if self._daemon else []
+        return [one for one in leaders(found) if self._is_another_unit(one)]
 
     def _is_another_unit(self, leader: Process) -> bool:
         unit = self._host.unit_of(leader.pid)
@@ -121,7 +128,7 @@ class Force:
         if self._keeps_sockets(reload):
             return bool(before.renewed & now.renewed) or not now.renewed
         # a socket that cannot be looked at is held by a process that was there before, or by one that it has started
-        alive = before.holders & now.holders or not before.holders
+        alive = before.holders & now.holders or not before.known
         # one that waited for the socket of another one may have got it
         taken_over = not reload and before.holders & now.owners
         return bool((before.sockets & now.sockets and alive) or taken_over)
@@ -133,11 +140,16 @@ class Force:
         """What is not as it has to be, empty where all is: who goes on as before, and where it listens."""
         if self._daemon and self._old(before, reload):
             return f"{self._names(before)} went on with the configuration before"
+        everything = self._host.processes()
+        others = [] if self._holders(everything) else self._others(everything)
+        if others:
+            whose = ", ".join(f"{one} belongs to {self._host.unit_of(one.pid)}" for one in others)
+            return f"{self._unit} runs no daemon: {whose}"
         if not self._listens:
             return ""
         # what was there before and is there still is somebody else's, unless the daemon keeps its sockets
         foreign = frozenset() if self._keeps_sockets(reload) else before.sockets
-        sockets = self._sockets(self._holders(self._host.processes()))
+        sockets = self._sockets(self._holders(everything))
         places = ((found.address, found.port) for found in sockets if found.inode not in foreign)
         return "; ".join(misplaced(self._listens, places))
 

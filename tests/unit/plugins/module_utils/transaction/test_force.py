@@ -253,6 +253,28 @@ def test_another_instance_that_is_a_unit_lives_on(change, mta, habits, how, addr
     assert not any(f"process {second[0]} " in text for text in service.warnings)
 
 
+@pytest.mark.parametrize("habits", ["", "hidden"])
+def test_a_daemon_that_did_not_run_is_started_beside_another_instance(monkeypatch, habits):
+    host = Daemons("exim", {habits}, [OWN], monkeypatch)
+    pid = host.start(["192.0.2.9"])
+    host.units[pid], host.main["second.service"] = "second.service", SECOND.format(pid=pid)
+    unit = {"name": "mta", "mta": "exim", "needs": [], "reload": [], "restart": ["restart"]}
+    unit["listens"] = [{"address": OWN, "port": 25}]
+    service = Service(host, unit, [], 5)
+    assert (service.activate("restart"), service.warnings, host.killed) == ("", [], [])
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize("habits", ["broken", "broken, hidden"])
+def test_another_instance_does_not_stand_for_one_that_did_not_start(monkeypatch, mta, habits):
+    host = Daemons(mta, set(habits.split(", ")), [OWN], monkeypatch)
+    pid = host.start([ANY])
+    host.units[pid], host.main["second.service"] = "second.service", SECOND.format(pid=pid)
+    unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"]}
+    wrong = Service(host, unit, [], 0.05).activate("restart")
+    assert wrong == f"mta runs no daemon: process {pid} ({COMMANDS[mta]}) belongs to second.service"
+
+
 @pytest.mark.parametrize("mta", COMMANDS)
 @pytest.mark.parametrize(
     ("unit", "said"),
