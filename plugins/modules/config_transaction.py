@@ -105,7 +105,9 @@ options:
           - Where what is compiled belongs, if not beside the file. C({product}) stands for its place in the stage.
         type: path
       product_mode: &product_mode
-        description: The permissions of what is compiled, octal. Without it, those that the command gives it.
+        description:
+          - The permissions of what is compiled, octal. What has others is compiled anew.
+          - Without it, whoever may read the file may read what is compiled.
         type: str
       secret: &secret
         description:

@@ -60,7 +60,7 @@ options:
     description:
       - The permissions of what is made of a copy of the text, octal. Without it they stay as they are.
       - Whoever may read the table of a Postfix can hold a lock on it, and Postfix then waits. Its daemons open the
-        table as root, so V('0600') is enough, but not for a table that is read through C(proxy:).
+        table as root, so V(0600) is enough, but not for a table that is read through C(proxy:).
     type: str
   rebuild:
     description:
