@@ -28,6 +28,8 @@ WHOLE = [*RING, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix
 WAY = WHOLE if TORTURE else ["postfix", "exim"]
 TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
 LATE = 10  # seconds after that in which the old MTA has to answer again
+PLANT = (ROOT / "tests" / "switch" / "plant.py").read_text(encoding="utf-8")
+STOP, SEEN, SECRET = "/run/planted.stop", "/run/planted.seen", "/root/planted"
 PENDING = "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json"
 MESSAGES = 29 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
@@ -198,6 +200,41 @@ class Switched:
         return self.host.check_output(f"sudo {self.fact('lab_queue')}")
 
 
+class Planted:
+    """What the account of the MTA has planted in its spool; gone at the end. See plant.py."""
+
+    def __init__(self, switched):
+        self.switched, self.host, self.word = switched, switched.host, f"planted-{secrets.token_hex(12)}"
+
+    def __enter__(self):
+        # the words stand on no command line that sudo notes in the journal
+        self.host.check_output("sudo rm -f %s %s; echo %s | sudo tee %s", STOP, SEEN, self.word, SECRET)
+        self.host.check_output("sudo chmod 600 %s", SECRET)
+        wait_until(lambda: self._plant().rc == 0, said=lambda: self._plant().stderr)
+        return self
+
+    def _plant(self):
+        done = self.host.run("sudo python3 -c %s %s %s", PLANT, self.switched.mta, SECRET)
+        lines = [line.split(": ") for line in done.stdout.splitlines()]
+        self.kinds, self.names = [line[0] for line in lines], [line[1] for line in lines]
+        return done
+
+    def __exit__(self, *_error):
+        self.host.check_output("sudo touch %s", STOP)
+        for name in self.names:
+            self.host.check_output("sudo find /var/spool -name %s -exec rm -rf {} +", f"*{name}*")
+        self.host.check_output("sudo rm -rf /var/lib/mailops-postmaster/queue.unread")
+
+    def seen(self, said):
+        """Where the words of the file are: mailboxes, saved mail, the journal, command lines, far host, result."""
+        files = f"/var/mail /var/lib/mailops-postmaster $(ls -d {SEEN})"
+        # what this test itself has run is in the journal, too
+        look = f"(sudo tar --create --file=- {files}; sudo journalctl) 2>/dev/null | grep --text %s"
+        look += f" | grep --text --invert-match COMMAND=.*{STOP[:-5]}"
+        found = self.host.run(look, self.word).stdout
+        return found + (self.word if self.word in said + json.dumps(self.switched.lab.kept()) else "")
+
+
 @pytest.fixture(scope="module")
 def switched(lab, request):
     found = Switched(lab, request.config.option.ansible_inventory)
@@ -236,15 +273,19 @@ WANTED = [
 
 @pytest.mark.parametrize("new", WAY)
 def test_what_the_old_mta_had_queued_arrives_once_and_to_the_byte(switched, new, record_property):
+    """The account of the old MTA meanwhile does to its spool what it may, to get at a file that only root can read."""
     old = switched.mta
     sent = switched.send(MESSAGES)
-    played, gaps = switched.watch(lambda: switched.play("site", new))
-    assert played.returncode == 0, played.stdout
-    switched.mta = new
-    switched.deliver()
+    with Planted(switched) as planted:
+        played, gaps = switched.watch(lambda: switched.play("site", new))
+        assert played.returncode == 0, played.stdout
+        switched.mta = new
+        switched.deliver()
+        assert planted.seen(played.stdout) == ""
     assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
     assert (switched.runs(old), switched.runs(new)) == (False, True)
     record_property(TRIED, f"{old} to {new}: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}")
+    record_property(TRIED, f"  planted by the account of {old}: {', '.join(planted.kinds)}; nothing of it was seen")
 
 
 def test_the_host_passes_the_audit_and_a_second_run_changes_nothing(switched):
