@@ -1,25 +1,29 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a local user does while root looks at the host: `race` exchanges her files for others, `watch` reads /proc.
+"""What a local user does while root looks at the host: `race` exchanges his files for others, for so many seconds;
+`watch` reads /proc until he has a file `stop`; `lease` keeps whoever opens his .forward waiting, until it is gone.
 
-Both take the seconds, and leave in her home what came of it.
+Each leaves in his home what came of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import random
 import re
 import shutil
+import signal
 import sys
 import time
 
 HOME = pathlib.Path.home()
 SECRET = "/root/hostile/secret"
 TOKEN = re.compile(rb"pl4nted-[0-9a-z]+")
+PAUSE = 0.01  # seconds between two looks at /proc
 
 
 def text(content):
@@ -63,6 +67,7 @@ def remove(path):
 
 def race(seconds):
     """Put one thing after the other in each place, as fast as it goes; say how often."""
+    os.nice(10)  # what is to be deceived has to run, too
     (HOME / "Maildir" / "new").mkdir(parents=True, exist_ok=True)
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
@@ -77,17 +82,31 @@ def race(seconds):
     (HOME / "raced").write_text(f"{count}\n")
 
 
-def watch(seconds):
-    """Read the arguments and the environment of every process that lets her; say what was found there."""
-    end, found, looks = time.monotonic() + seconds, set(), 0
-    while time.monotonic() < end:
+def watch():
+    """Read the arguments and the environment of every process that lets him; say what was found there."""
+    found, looks = set(), 0
+    while not (HOME / "stop").exists():
         for path in pathlib.Path("/proc").glob("[0-9]*/[ce][mn][dv][li][ir]*"):
-            with contextlib.suppress(OSError):  # it has ended, or is not hers to read
+            with contextlib.suppress(OSError):  # it has ended, or is not his to read
                 found |= set(TOKEN.findall(path.read_bytes()))
         looks += 1
+        time.sleep(PAUSE)
     (HOME / "watched").write_text("".join(f"{token.decode()}\n" for token in sorted(found)))
     (HOME / "looks").write_text(f"{looks}\n")
 
 
+def lease():
+    """Have a lease on his .forward, which he gives back only when the kernel takes it (fcntl(2), F_SETLEASE)."""
+    path = HOME / ".forward"
+    path.write_text("alice\n")
+    with path.open("r+") as file:
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        if os.fork():
+            os._exit(0)
+        while path.exists():
+            time.sleep(PAUSE)
+
+
 if __name__ == "__main__":
-    {"race": race, "watch": watch}[sys.argv[1]](float(sys.argv[2]))
+    {"race": race, "watch": watch, "lease": lease}[sys.argv[1]](*map(float, sys.argv[2:]))
