@@ -5,7 +5,8 @@
 
 Called with the name of the MTA, and that of the file. It copies a message of the queue a few times, and puts something
 else in the place of a file of each copy. Of the last one it exchanges the file all the time, until STOP is there;
-meanwhile it looks for the words of the file on all command lines. Prints what it has planted.
+meanwhile it looks for the words of the file on all command lines, and for a decoy, so that it is known to see. Prints
+what it has planted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import stat
 import sys
 import time
 
-STOP, SEEN = "/run/planted.stop", "/run/planted.seen"
+STOP, SEEN, DECOY = "/run/planted.stop", "/run/planted.seen", "/run/planted.decoy"
 PAUSE = 0.02  # seconds between two rounds: the MTA that is changed has to work, too
 LONG = 900  # seconds after which it ends in any case
 # the account; where the keys of messages are; what comes before and behind the id in names; the body's name
@@ -85,9 +86,10 @@ def watch(word, until):
     while time.monotonic() < until and not os.path.exists(STOP):
         for path in glob.glob("/proc/[0-9]*/cmdline"):
             line = read(path)
-            if word in line and b"plant" not in line:
-                with open(SEEN, "ab") as file:
-                    file.write(line + b"\n")
+            for sought, place in ((word, SEEN), (b"the-decoy", DECOY)):
+                if sought in line:
+                    with open(place, "ab") as file:
+                        file.write(line + b"\n")
         time.sleep(PAUSE)
 
 
@@ -144,8 +146,9 @@ def main():
         make(*((secret, path) if make is os.link else (path, secret)))
         os.seteuid(root)
         print(f"{kind}: {new}")
-    word = read(secret)
+    word = read(secret).strip()
     apart(lambda: watch(word, until), 0, 0)
+    apart(lambda: os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(5)", "the-decoy"]), 0, 0)
 
 
 main()

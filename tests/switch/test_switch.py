@@ -25,11 +25,11 @@ TORTURE = bool(os.environ.get("MAILOPS_TORTURE"))
 # there and back; or a ring, and what makes it every ordered pair
 RING = ["opensmtpd", "sendmail", "postfix", "exim"]
 WHOLE = [*RING, "sendmail", "opensmtpd", "postfix", "sendmail", "exim", "postfix", "opensmtpd", "exim"]
-WAY = WHOLE if TORTURE else ["postfix", "exim"]
+WAY = os.environ.get("SWITCH_WAY", "").split() or (WHOLE if TORTURE else ["postfix", "exim"])
 TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time that is allowed
 LATE = 10  # seconds after that in which the old MTA has to answer again
 PLANT = (ROOT / "tests" / "switch" / "plant.py").read_text(encoding="utf-8")
-STOP, SEEN, SECRET = "/run/planted.stop", "/run/planted.seen", "/root/planted"
+STOP, SEEN, DECOY, SECRET = "/run/planted.stop", "/run/planted.seen", "/run/planted.decoy", "/root/planted"
 PENDING = "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json"
 MESSAGES = 29 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
@@ -208,7 +208,7 @@ class Planted:
 
     def __enter__(self):
         # the words stand on no command line that sudo notes in the journal
-        self.host.check_output("sudo rm -f %s %s; echo %s | sudo tee %s", STOP, SEEN, self.word, SECRET)
+        self.host.check_output("sudo rm -f %s %s %s; echo %s | sudo tee %s", STOP, SEEN, DECOY, self.word, SECRET)
         self.host.check_output("sudo chmod 600 %s", SECRET)
         wait_until(lambda: self._plant().rc == 0, said=lambda: self._plant().stderr)
         return self
@@ -228,10 +228,9 @@ class Planted:
     def seen(self, said):
         """Where the words of the file are: mailboxes, saved mail, the journal, command lines, far host, result."""
         files = f"/var/mail /var/lib/mailops-postmaster $(ls -d {SEEN})"
-        # what this test itself has run is in the journal, too
-        look = f"(sudo tar --create --file=- {files}; sudo journalctl) 2>/dev/null | grep --text %s"
-        look += f" | grep --text --invert-match COMMAND=.*{STOP[:-5]}"
-        found = self.host.run(look, self.word).stdout
+        # the words are on no command line here either: somebody looks
+        look = f"(sudo tar --create --file=- {files}; sudo journalctl) 2>/dev/null | sudo grep --text --file={SECRET}"
+        found = self.host.run(look).stdout
         return found + (self.word if self.word in said + json.dumps(self.switched.lab.kept()) else "")
 
 
@@ -282,6 +281,7 @@ def test_what_the_old_mta_had_queued_arrives_once_and_to_the_byte(switched, new,
         switched.mta = new
         switched.deliver()
         assert planted.seen(played.stdout) == ""
+        assert switched.host.file(DECOY).exists
     assert arrived(switched, sent) == (Counter(dict.fromkeys(WANTED, MESSAGES)), [])
     assert (switched.runs(old), switched.runs(new)) == (False, True)
     record_property(TRIED, f"{old} to {new}: {len(sent)} messages; seconds without an answer: {gaps[0].strip()}")
