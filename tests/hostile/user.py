@@ -86,9 +86,10 @@ def watch():
     """Read the arguments and the environment of every process that lets him; say what was found there."""
     found, looks = set(), 0
     while not (HOME / "stop").exists():
-        for path in pathlib.Path("/proc").glob("[0-9]*/[ce][mn][dv][li][ir]*"):
-            with contextlib.suppress(OSError):  # it has ended, or is not his to read
-                found |= set(TOKEN.findall(path.read_bytes()))
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            for name in ("cmdline", "environ"):
+                with contextlib.suppress(OSError):  # it has ended, or is not his to read
+                    found |= set(TOKEN.findall(pathlib.Path("/proc", pid, name).read_bytes()))
         looks += 1
         time.sleep(PAUSE)
     (HOME / "watched").write_text("".join(f"{token.decode()}\n" for token in sorted(found)))
