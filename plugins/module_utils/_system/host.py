@@ -154,7 +154,7 @@ class Host:
                 self._read[asked] = error
         found = self._read[asked]
         if isinstance(found, Exception):
-            raise found
+            raise found.with_traceback(None)  # each raise adds to that of the one that is kept
         return found
 
     def _read_as(self, path: str, account: Account | None, follow: bool, limit: int) -> Content:

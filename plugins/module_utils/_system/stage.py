@@ -32,6 +32,7 @@ OTHERS = 64 << 20  # octets of the files of each other owner
 DEPTH = 16  # of directories in directories
 NAMED = 10  # files that are named because they were not copied
 PIECE = 1 << 20
+PERMISSIONS = 0o777  # of a file, without setuid and setgid
 
 
 class Stage:
@@ -160,7 +161,7 @@ class Copy:
             raise RefusedError(f"is {kind(found.st_mode)}, not a regular file")
 
     def _file(self, handle: int, target: str) -> None:
-        """Copy a file with its mode, its times and its attributes."""
+        """Copy a file with its permissions, its times and its attributes; the copy is root's, and never setuid."""
         found = os.fstat(handle)
         share = self._share(found.st_uid)
         if found.st_size > share.octets:
@@ -173,7 +174,7 @@ class Copy:
                 left -= len(piece)
             file.flush()
             copy_attributes(handle, file.fileno())
-            os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
+            os.fchmod(file.fileno(), found.st_mode & PERMISSIONS)
             os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
 
     def _count_file(self, uid: int) -> None:

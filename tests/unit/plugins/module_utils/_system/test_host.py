@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import sys
+import traceback
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host, reader
@@ -164,3 +165,12 @@ def test_only_the_last_few_files_of_others_are_remembered(tmp_path):
         looking.read_as(str(tmp_path / str(number)), None)
     (tmp_path / "0").write_text("two\n")
     assert looking.read_as(str(tmp_path / "0"), None).text == "two\n"
+
+
+def test_what_is_remembered_of_a_file_that_is_not_there_does_not_grow(tmp_path):
+    looking, lengths = Host(), []
+    for _each in range(3):
+        with pytest.raises(FileNotFoundError) as caught:
+            looking.read_as(str(tmp_path / "missing"), None)
+        lengths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+    assert lengths[2] <= lengths[1]

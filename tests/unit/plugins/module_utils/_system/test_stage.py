@@ -53,6 +53,12 @@ def test_files_directories_and_links_are_copied_with_mode_and_time(live, stage, 
     assert (tmp_path / "stage" / "below").stat().st_mode & 0o777 == 0o750
 
 
+def test_a_setuid_file_of_somebody_else_is_no_setuid_file_of_root_s(live, stage, tmp_path):
+    (live / "good").chmod(0o6755)
+    assert stage.copy() == []
+    assert (tmp_path / "stage" / "good").stat().st_mode & 0o7777 == 0o755
+
+
 def fifo(path):
     os.mkfifo(path)
 
