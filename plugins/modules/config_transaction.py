@@ -319,6 +319,7 @@ EXAMPLES = r"""
     files:
       - path: /etc/postfix/main.cf
         content: |
+          compatibility_level = 3.6
           myhostname = mx1.example.org
           mydestination = example.org, localhost
     check:
@@ -329,6 +330,7 @@ EXAMPLES = r"""
       restart: [systemctl, restart, postfix]
     answers:
       - address: 127.0.0.1
+    reason: [journalctl, "--since=@{since}", --identifier=postfix/smtpd, --identifier=postfix/master]
     aliases:
       entries:
         postmaster: alice
