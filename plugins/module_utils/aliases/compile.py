@@ -149,8 +149,10 @@ class Compiler:
         return [table for table in self.tables() if source and self._is_older(table, source.mtime)]
 
     def _has_another_mode(self) -> bool:
+        if self.mode is None or not self.takes_a_copy:
+            return False
         found = [self._host.stat(table) for table in self.tables()]
-        return self.mode is not None and self.takes_a_copy and any(one and one.mode != self.mode for one in found)
+        return any(one and one.mode != self.mode for one in found)
 
     def _is_older(self, table: str, than: float) -> bool:
         found = self._host.stat(table)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aliases.sources import Source
 from ..errors import UserError
+from ..transaction.journal import UNCHANGED
 from ..transaction.store import Store
 from .present import look
 from .sendmail_name import short_name
@@ -26,7 +27,7 @@ def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[s
     """The result of the module config_transaction for ``state=gathered``."""
     table = (params["aliases"] or {}).get("path") or TABLE
     found = survey(host, params["packages"], params["state_dir"])
-    return {"state": "unchanged", "transaction": "", **found, "names": kinds(host, params["names"], table)}
+    return {"state": UNCHANGED, "transaction": "", **found, "names": kinds(host, params["names"], table)}
 
 
 def survey(host: Host, packages: Sequence[str], state_dir: str) -> dict[str, Any]:

@@ -141,7 +141,8 @@ class Force:
         if self._daemon and self._old(before, reload):
             return f"{self._names(before)} went on with the configuration before"
         everything = self._host.processes()
-        others = [] if self._holders(everything) else self._others(everything)
+        holders = self._holders(everything)
+        others = [] if holders else self._others(everything)
         if others:
             whose = ", ".join(f"{one} belongs to {self._host.unit_of(one.pid)}" for one in others)
             return f"{self._unit} runs no daemon: {whose}"
@@ -149,8 +150,7 @@ class Force:
             return ""
         # what was there before and is there still is somebody else's, unless the daemon keeps its sockets
         foreign = frozenset() if self._keeps_sockets(reload) else before.sockets
-        sockets = self._sockets(self._holders(everything))
-        places = ((found.address, found.port) for found in sockets if found.inode not in foreign)
+        places = ((found.address, found.port) for found in self._sockets(holders) if found.inode not in foreign)
         return "; ".join(misplaced(self._listens, places))
 
     def _names(self, before: Signs) -> str:
