@@ -204,11 +204,12 @@ class Planted:
     """What the account of the MTA has planted in its spool; gone at the end. See plant.py."""
 
     def __init__(self, switched):
-        self.switched, self.host, self.word = switched, switched.host, f"planted-{secrets.token_hex(12)}"
+        self.switched, self.host = switched, switched.host
 
     def __enter__(self):
-        # the words stand on no command line that sudo notes in the journal
-        self.host.check_output("sudo rm -f %s %s %s; echo %s | sudo tee %s", STOP, SEEN, DECOY, self.word, SECRET)
+        self.host.check_output("sudo rm -f %s %s %s", STOP, SEEN, DECOY)
+        # the host makes up the word: sudo notes each command line in the journal
+        self.word = self.host.check_output("sudo tee %s < /proc/sys/kernel/random/uuid", SECRET)
         self.host.check_output("sudo chmod 600 %s", SECRET)
         wait_until(lambda: self._plant().rc == 0, said=lambda: self._plant().stderr)
         return self
