@@ -15,6 +15,8 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
 
+SEARCHED = ("ansible_search_path", "role_path")  # what says where templates are
+
 
 class ActionModule(ActionBase):
     """Turns ``templates`` into ``files``."""
@@ -36,8 +38,10 @@ class ActionModule(ActionBase):
     def _render(self, template: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         src = template.get("src", "")
+        paths = {name: variables[name] for name in SEARCHED if name in variables}
         try:
-            (content,) = lookup.run([src], variables=variables, trim_blocks=True)
+            # the lookup copies the variables that it is given, all of them, but for those of template_vars
+            (content,) = lookup.run([src], variables=paths, template_vars=variables, trim_blocks=True)
         except AnsibleError as error:
             raise AnsibleActionFail(f"template {src}: {error}") from error
         return {**{name: value for name, value in template.items() if name != "src"}, "content": content}
