@@ -7,7 +7,8 @@ JSON of one object: ``version``; ``transaction`` (id); ``deadline`` (seconds sin
 is rolled back); ``activation``, ``service`` and ``timeout`` as in config_transaction, of the service that comes back;
 ``answers``, as there, of the one that is to stay, and ``answered``, those at which there was an answer before;
 ``images``: path to before-image, or null where there was no file, with contents in base64; and ``switch``:
-what ``switch.py`` has to know where the MTA is another one, empty where it is not.
+what ``switch.py`` has to know where the MTA is another one, empty where it is not. A large content is compressed
+before (``packed``), for it is in memory several times until it is written; only a journal that has one is a 2.0.
 
 The program that rolls a change back may be of another version than the one that began it. A journal without a version
 is one of the time before there were any, and is read as 1.0. Whoever adds something that a program of before may leave
@@ -21,12 +22,17 @@ import base64
 import json
 import math
 import re
+import zlib
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .._system.image import Image
 
-VERSION = (1, 0)
+VERSION = (2, 0)  # the highest that is read
+PLAIN = (1, 0)  # of a journal without a large content
+LARGE = 1 << 20  # octets of a content that is compressed
+LIMIT = 1 << 30  # octets of a content
+PACKED = "packed"  # the field of an image whose content is compressed
 UNCHANGED, PENDING, CONFIRMED, ROLLED_BACK = "unchanged", "pending", "confirmed", "rolled_back"
 
 
@@ -54,7 +60,8 @@ class Journal:
 
     def dump(self) -> bytes:
         images = {path: image and _dump(image) for path, image in self.images.items()}
-        version = ".".join(map(str, VERSION))
+        packed = any(image and PACKED in image for image in images.values())
+        version = ".".join(map(str, VERSION if packed else PLAIN))
         return json.dumps({"version": version, **vars(self), "images": images}, indent=1).encode()
 
     @staticmethod
@@ -76,7 +83,7 @@ class Journal:
             raise BadJournalError(f"has a value that is not allowed in {' and in '.join(wrong)}")
         try:
             images = {path: _load(image) if image else None for path, image in known["images"].items()}
-        except ValueError as error:  # of base64
+        except (ValueError, zlib.error) as error:
             raise BadJournalError(f"has a value that is not allowed in images: {error}") from error
         return Journal(**{**known, "images": images})
 
@@ -115,6 +122,7 @@ def _image(value: object) -> bool:
         and isinstance(value.get("content"), str)
         and all(_count(value.get(name), (1 << 32) - 2) for name in ("uid", "gid"))
         and _count(value.get("mode"), 0o7777)
+        and isinstance(value.get(PACKED, False), bool)
     )
 
 
@@ -171,11 +179,21 @@ FIELDS: dict[str, Callable[[Any], bool]] = {
 REQUIRED = ("transaction", "images")
 
 
-def _dump(image: Image) -> dict[str, str | int]:
-    content = base64.b64encode(image.content).decode("ascii")
-    return {"content": content, "uid": image.uid, "gid": image.gid, "mode": image.mode}
+def _dump(image: Image) -> dict[str, str | int | bool]:
+    large = len(image.content) >= LARGE
+    content = base64.b64encode(zlib.compress(image.content, 1) if large else image.content).decode("ascii")
+    how = {PACKED: True} if large else {}
+    return {"content": content, "uid": image.uid, "gid": image.gid, "mode": image.mode, **how}
 
 
-def _load(found: dict[str, str | int]) -> Image:
-    content = base64.b64decode(str(found["content"]), validate=True)
-    return Image(content, int(found["uid"]), int(found["gid"]), int(found["mode"]))
+def _load(found: dict[str, Any]) -> Image:
+    content = base64.b64decode(found["content"], validate=True)
+    return Image(_unpacked(content) if found.get(PACKED) else content, found["uid"], found["gid"], found["mode"])
+
+
+def _unpacked(raw: bytes) -> bytes:
+    packed = zlib.decompressobj()
+    content = packed.decompress(raw, LIMIT)
+    if not packed.eof:
+        raise ValueError("is cut off, or too large")
+    return content

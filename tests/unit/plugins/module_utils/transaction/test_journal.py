@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
 import pathlib
+import tracemalloc
+import zlib
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.image import Image
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import journal, store, undo
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import (
     FIELDS,
+    LARGE,
     BadJournalError,
     Journal,
     NewerJournalError,
@@ -27,6 +32,7 @@ GOOD = json.loads(Journal("1-2", {"/etc/x": None}).dump())
 IMAGE = {"content": "", "uid": 0, "gid": 0, "mode": 420}
 PACKAGES = {"wanted": [], "added": [], "before": {}, "manual": []}
 SWITCH = {"old": "exim", "new": "postfix", "aliases": [], "packages": PACKAGES}
+CUT_OFF = base64.b64encode(zlib.compress(b"a" * 1000)[:-8]).decode()
 
 
 def changed(**fields):
@@ -58,6 +64,15 @@ BAD = {
     "an image without an owner": (changed(images={"/x": {**IMAGE, "uid": None}}), "not allowed in images"),
     "a mode that is none": (changed(images={"/x": {**IMAGE, "mode": 1 << 20}}), "not allowed in images"),
     "a content that is no base64": (changed(images={"/x": {**IMAGE, "content": "?"}}), "not allowed in images"),
+    "a large content that is not compressed": (
+        changed(images={"/x": {**IMAGE, "content": "YQ==", "packed": True}}),
+        "not allowed in images",
+    ),
+    "a large content that is cut off": (
+        changed(images={"/x": {**IMAGE, "content": CUT_OFF, "packed": True}}),
+        "not allowed in images: is cut off",
+    ),
+    "packed in a way that is none": (changed(images={"/x": {**IMAGE, "packed": "zip"}}), "not allowed in images"),
     "a deadline that is a text": (changed(deadline="soon"), "not allowed in deadline"),
     "a deadline that is none": (changed(deadline=float("nan")), "not allowed in deadline"),
     "no timeout": (changed(timeout=0), "not allowed in timeout"),
@@ -218,20 +233,42 @@ def test_a_journal_is_read_as_it_was_written():
     assert Journal.load(known.dump()) == known
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1", "1.99"])
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.99", "2.0", "2.99"])
 def test_what_a_later_version_adds_is_left_out_where_that_is_safe(version):
     found = Journal.load(changed(version=version, colour="blue", images={"/x": {**IMAGE, "acl": "x"}}))
     assert list(found.images) == ["/x"]
 
 
-@pytest.mark.parametrize("version", ["2.0", "10.1"])
+@pytest.mark.parametrize("version", ["3.0", "10.1"])
 def test_the_first_number_of_a_later_version_says_that_it_is_not_for_this_one(version):
     with pytest.raises(NewerJournalError, match=version):
         Journal.load(changed(version=version, images="all is different"))
 
 
-def test_what_this_version_writes_has_its_version():
-    assert GOOD["version"] == ".".join(map(str, journal.VERSION))
+def test_a_program_of_before_reads_what_has_no_large_content():
+    assert GOOD["version"] == ".".join(map(str, journal.PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("octets", "version"), [(0, "1.0"), (LARGE - 1, "1.0"), (LARGE, "2.0"), (5 * LARGE, "2.0")], ids=str
+)
+def test_a_large_content_is_compressed_and_read_as_it_was(octets, version):
+    known = Journal(
+        "1-2", {"/large": Image(b"\n\xff" * (octets // 2) + b"a" * (octets % 2), 1, 2, 0o640), "/none": None}
+    )
+    raw = known.dump()
+    assert (json.loads(raw)["version"], Journal.load(raw)) == (version, known)
+    assert version == "1.0" or len(raw) < octets
+
+
+def test_a_journal_costs_no_second_copy_of_a_large_content():
+    known = Journal("1-2", {"/large": Image(b"name: user\n" * LARGE, 0, 0, 0o644)})
+    tracemalloc.start()
+    try:
+        known.dump()
+        assert tracemalloc.get_traced_memory()[1] < 11 * LARGE / 2
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("raw", [raw for raw, said in BAD.values() if "known" not in said])
@@ -242,10 +279,10 @@ def test_a_bad_journal_is_an_error_of_its_own(raw):
 
 def test_a_pending_change_of_a_later_version_is_not_touched(transact, finish, timer, state, live):
     transact(confirm_timeout=600)
-    raw = json.dumps({**json.loads((state / "pending.json").read_bytes()), "version": "2.0"})
+    raw = json.dumps({**json.loads((state / "pending.json").read_bytes()), "version": "3.0"})
     (state / "pending.json").write_text(raw)
     for way in (transact, lambda: transact(check_mode=True), lambda: finish("rollback"), lambda: finish("confirm")):
-        with pytest.raises(UserError, match=r"later version .* \(journal 2\.0, this version knows 1\.0\)"):
+        with pytest.raises(UserError, match=r"later version .* \(journal 3\.0, this version knows 2\.0\)"):
             way()
     status, said = timer()
     assert (status, "later version" in said[0]) == (1, True)
