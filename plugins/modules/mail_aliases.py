@@ -14,11 +14,13 @@ description:
   - Writes entries of an aliases(5) table in place. Comments, order, quoting and continuation lines of all else stay to
     the byte, and an entry that says what is wanted already is not touched, however it is written.
   - The file is replaced atomically, with its owner, group and mode; a link to it is followed.
-  - The compiled table is rebuilt when it is missing or older than its source, and only then.
+  - The compiled table is rebuilt when it is missing or older than its source, and only then. If one of the
+    two has a time in the future, the table is rebuilt and both get the time of now. The next run changes nothing.
   - The command compiles a copy in a directory of mode 0700 below O(state_dir). If that fails, nothing is changed, and
     the task fails with what the command said. Else the new source and its table are renamed into place. So nobody can
     hold up a change by a lock on a file that everybody can read.
-  - The table keeps its owner and mode; a new one has those of its source.
+  - The table keeps its owner and mode. A new one has the owner of its source, and the mode that the command gives it,
+    but nobody can read it who cannot read the source. With Sendmail that is V(0640), with Postfix V(0644).
   - Aliases that would send mail for a managed name round in a loop are refused before anything is changed.
   - A line of another name stays as it is, even if it cannot be read. A table of 1,000,000 lines takes about a second.
   - The diff has the lines around each change and not the whole table; what is longer than 64 KiB is cut.

@@ -18,6 +18,7 @@ import os
 import pwd
 import shutil
 import stat
+import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
@@ -71,6 +72,19 @@ def give_to_root(path: str) -> None:
             os.fchown(handle, 0, 0)
 
 
+def freshen(path: str, source: str) -> None:
+    """Give what was compiled from a source the time of now, and to the source, too, where its own is a time to come.
+
+    So Postfix, Sendmail and make(1) do not find it older than its source. Raises OSError as ``give_to_root`` does.
+    """
+    with _there(source) as text, _there(path) as made:
+        now = time.time_ns()
+        if text is not None and os.fstat(text).st_mtime_ns > now:
+            os.utime(text, ns=(now, now))
+        if made is not None:
+            os.utime(made, ns=(now, now))
+
+
 def _image(handle: int) -> Image:
     found = os.fstat(handle)
     with open(handle, "rb", closefd=False) as file:
@@ -99,13 +113,14 @@ def write_image(path: str, image: Image) -> None:
 def write_copy(made: str, path: str, source: Image, mode: int | None = None) -> None:
     """Put what a program has made of ``source`` in place, as ``write_image`` does, and never as a whole in memory.
 
-    Owner and ``mode`` are those of what it replaces. Where there is nothing, whoever may read the source may read it.
+    Owner and ``mode`` are those of what it replaces. Where there is nothing, whoever may read both the source and what
+    the program has made may read it: Sendmail's own tables are for fewer than their texts.
     """
     target = real(path)
     with _there(made) as handle, _new(_next(target)) as file:
         if handle is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), made)
-        uid, gid, kept = source.uid, source.gid, source.mode & READABLE
+        uid, gid, kept = source.uid, source.gid, source.mode & READABLE & os.fstat(handle).st_mode
         with _there(target) as old:
             if old is not None:
                 found = os.fstat(old)

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._system.files import read_image, restore, size, write_copy, write_image
+from .._system.files import freshen, read_image, restore, size, write_copy, write_image
 from .._system.image import Image
 from .._system.lock import lock, state_folder
 from .._system.obstacles import Wanted, obstacles
@@ -155,11 +155,12 @@ def _write(path: str, image: Image | None, wanted: Image) -> None:
 def _compile_a_copy(compiler: Compiler, path: str, image: Image | None, wanted: Image, state: str) -> None:
     """Compile what is wanted, and put it in place when that is done: the text first, so that no table is older."""
     try:
-        with compiler.compiled(state, wanted.content) as made:
+        with compiler.compiled(state, wanted) as made:
             _write(path, image, wanted)
             try:
                 for place, staged in made.items():
                     write_copy(staged, place, wanted, compiler.mode)
+                    freshen(place, path)
             except OSError:
                 restore(path, image)
                 raise

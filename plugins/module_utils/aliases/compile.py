@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .._system.files import write_image
-from .._system.image import Image
+from .._system.files import freshen, write_image
 from .._system.private import private_folder
 from .._system.process import filled
 from ..errors import UserError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .._system.host import Completed, FileStat, Host
+    from .._system.image import Image
 
 SUFFIXES = (".db", ".lmdb", ".cdb", ".dir", ".pag")
 COMMAND = ("newaliases",)
@@ -34,6 +36,14 @@ NEWALIASES = (
     ("smtpctl", ("makemap", "-t", "aliases", "-o", "{product}", "{path}")),  # OpenSMTPD
     ("newaliases", ("newaliases", "-oA{type}{path}")),  # sendmail(1) of Postfix and of Sendmail
 )
+
+
+def as_new(table: float, text: float, now: float) -> bool:
+    """Whether a table was made of its text as that is now, by when both were written and what time it is.
+
+    A time to come tells nothing: whoever edits that text again does it today, which is earlier. ``freshen`` ends that.
+    """
+    return text <= table <= now
 
 
 class Compiler:
@@ -62,8 +72,9 @@ class Compiler:
         """Whether a table is missing, older than its source, which is to be ``changed`` or not, or has another mode."""
         if not self.command:
             return False
-        if self.tables():
-            return changed or bool(self._stale()) or self._has_another_mode()
+        tables = self.tables()
+        if tables:
+            return changed or bool(self._stale(tables)) or self._has_another_mode(tables)
         # No table, by name or beside the source: only a command that is given can be meant to do something.
         return self._given is not None and (changed or self._named is None)
 
@@ -81,12 +92,12 @@ class Compiler:
         return known and (self._named is None or bool(self._named))
 
     @contextlib.contextmanager
-    def compiled(self, state: str, text: bytes) -> Iterator[dict[str, str]]:
+    def compiled(self, state: str, text: Image) -> Iterator[dict[str, str]]:
         """Compile a copy of ``text`` below the directory of state; what was made, by the path where it belongs, until
-        the end. Raises UserError."""
+        the end. Its mode is that of ``text``, for some programs give it to what they make. Raises UserError."""
         with private_folder(state) as folder:
             path = os.path.join(folder, os.path.basename(self._source))
-            write_image(path, Image(text, os.geteuid(), os.getegid(), 0o600))
+            write_image(path, replace(text, uid=os.geteuid(), gid=os.getegid()))
             places = self._named or [self._source + suffix for suffix in SUFFIXES]
             made = {place: os.path.join(folder, os.path.basename(place)) for place in places}
             words = filled(self._for_a_copy(), path=path, product=made[places[0]], type=self._type())
@@ -123,12 +134,17 @@ class Compiler:
 
     def run(self) -> None:
         """Compile the table itself, and hold that it was done; raises UserError, NoAnswerError where it did not end."""
+        before = self._times(self.tables())
         done = self.call().answered()
         if done.rc:
             raise UserError(done.why, rc=done.rc)
-        if self._named is None and not self.tables():
+        tables = self.tables()
+        if not tables and self._named is None:
             raise UserError(self._nothing_made(done))
-        stale = self._stale()
+        for table, written in self._times(tables).items():
+            if written != before.get(table):  # by the command, which leaves a text its time to come
+                freshen(table, self._source)
+        stale = self._stale(tables)
         if stale:
             raise UserError(
                 f"`{done.command}` ended well, and {', '.join(stale)} is missing or still older than {self._source};"
@@ -144,16 +160,19 @@ class Compiler:
     def _beside(self) -> list[tuple[str, FileStat | None]]:
         return [(self._source + suffix, self._host.stat(self._source + suffix)) for suffix in SUFFIXES]
 
-    def _stale(self) -> list[str]:
-        source = self._host.stat(self._source)
-        return [table for table in self.tables() if source and self._is_older(table, source.mtime)]
+    def _times(self, tables: Sequence[str]) -> dict[str, float]:
+        """When each of the tables that are there was written."""
+        found = {table: self._host.stat(table) for table in tables}
+        return {table: stat.mtime for table, stat in found.items() if stat}
 
-    def _has_another_mode(self) -> bool:
+    def _stale(self, tables: Sequence[str]) -> list[str]:
+        source, times, now = self._host.stat(self._source), self._times(tables), time.time()
+        if not source:
+            return []
+        return [table for table in tables if table not in times or not as_new(times[table], source.mtime, now)]
+
+    def _has_another_mode(self, tables: Sequence[str]) -> bool:
         if self.mode is None or not self.takes_a_copy:
             return False
-        found = [self._host.stat(table) for table in self.tables()]
+        found = [self._host.stat(table) for table in tables]
         return any(one and one.mode != self.mode for one in found)
-
-    def _is_older(self, table: str, than: float) -> bool:
-        found = self._host.stat(table)
-        return found is None or found.mtime < than

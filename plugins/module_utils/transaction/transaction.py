@@ -17,7 +17,7 @@ from .._system.private import private_folder
 from .._system.process import filled
 from .._system.stage import Stage, products, remove_products
 from ..aliases.apply import apply as apply_aliases
-from ..aliases.compile import SUFFIXES
+from ..aliases.compile import SUFFIXES, as_new
 from ..errors import OverdueError, UserError
 from ..secrecy import hide
 from .end import Ended, confirm, roll_back
@@ -65,6 +65,7 @@ class Transaction:
         self._untouched = ", and nothing was changed"
         self._unread: dict[str, str] = {}
         self._left_out: list[str] = []
+        self._made: dict[str, str] = {}  # what was compiled, and from which file
         self._id = self._store.new_id()
         wrong = mistakes(params["files"])
         if wrong:
@@ -74,6 +75,7 @@ class Transaction:
     def _look(self) -> None:
         """Compare what is there with what is wanted."""
         self._changes = [disk.change(file) for file in self._params["files"]]
+        self._stale = {change.path for change in self._changes if self._uncompiled(change)}
         self._aliases = self._apply_aliases(True) if self._params["aliases"] else None
 
     def run(self, check_mode: bool) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class Transaction:
         wanted = [Wanted(change.path, _octets(change), parents=True) for change in changed]
         for change in self._changes:
             file = self._file(change.path)
-            if file["compile"] and (change.changed or self._uncompiled(change)):
+            if file["compile"] and (change.changed or change.path in self._stale):
                 made = products(change.path, file["product"])
                 wanted += [Wanted(product, disk.size(product), parents=True) for product in made]
         if self._aliases and self._aliases["changed"]:
@@ -161,7 +163,7 @@ class Transaction:
 
     def _due(self) -> bool:
         """Whether there is anything to do."""
-        differs = any(change.changed or self._uncompiled(change) for change in self._changes)
+        differs = bool(self._stale) or any(change.changed for change in self._changes)
         edited = bool(self._aliases and self._aliases["changed"]) or bool(self._params["replaces"])
         return differs or edited or not (self._service.enabled and self._service.active)
 
@@ -171,9 +173,10 @@ class Transaction:
         if not file["compile"] or not change.before:
             return False
         source, *made = (self._host.stat(path) for path in (change.path, *products(change.path, file["product"])))
-        mode = asked_mode(file)
+        mode, now = asked_mode(file), time.time()
         return not any(
-            source and product and product.mtime >= source.mtime and mode in (None, product.mode) for product in made
+            source and product and as_new(product.mtime, source.mtime, now) and mode in (None, product.mode)
+            for product in made
         )
 
     def _file(self, path: str) -> Mapping[str, Any]:
@@ -197,7 +200,7 @@ class Transaction:
         for change in self._changes:
             file = self._file(change.path)
             new = changed.intersection([change.path, *file.get("compile_with", [])])
-            if file["compile"] and (new or self._uncompiled(change)):
+            if file["compile"] and (new or change.path in self._stale):
                 path, place = stage.place(change.path), file["product"] or ""
                 staged = place and stage.place(place)
                 remove_products(path, staged)
@@ -206,6 +209,7 @@ class Transaction:
                     live = place or change.path + made[len(path) :]
                     image = disk.read_image(made)
                     if image:
+                        self._made[live] = change.path
                         found.append(Change(live, disk.read_image(live), compiled(image, change.after, file)))
         return found
 
@@ -342,6 +346,8 @@ class Transaction:
             if not self._params["replaces"]:
                 self._refuse_others(changes)
             disk.swap(changes)
+            for product, source in self._made.items():
+                disk.freshen(product, source)
             # a Postfix that has found no table looks for none again; what serves already keeps the one that it has
             first = bool(self._params["replaces"])
             if first:
@@ -395,6 +401,8 @@ class Transaction:
     def _result(self, state: str, how: str = "none", changed: bool | None = None, **more: Any) -> dict[str, Any]:
         aliases = dict(self._aliases or {})
         edits = aliases.pop("diff", [])
+        stale = [change.path for change in self._changes if not change.changed and change.path in self._stale]
+        compiled_anew = [{"prepared": f"{path} compiled anew\n"} for path in stale]
         return {
             "changed": state != UNCHANGED if changed is None else changed,
             "state": state,
@@ -404,7 +412,7 @@ class Transaction:
             "warnings": [],
             "activation": how,
             "files": [{"path": change.path, "changed": change.changed} for change in self._changes],
-            "diff": [*(change.diff() for change in self._changes if change.changed), *edits],
+            "diff": [*(change.diff() for change in self._changes if change.changed), *compiled_anew, *edits],
             **({"aliases": aliases} if self._aliases else {}),
             **more,
         }

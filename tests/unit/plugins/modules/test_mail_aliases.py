@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
@@ -163,6 +164,46 @@ def test_the_table_is_compiled_when_it_is_stale_and_only_then(run_module, host, 
     assert result["changed"] is result["rebuilt"] is compiled
     assert host.count == (compiled and not check)
     assert host.path.read_text() == TABLE
+
+
+# When the text and the table were written, in seconds from now; whether the table is then compiled, once.
+TIMES = {
+    "the text is of a time to come": (3000, 0, True),
+    "the text is of a later time to come": (3000, 2000, True),
+    "both are of the same time to come": (3000, 3000, True),
+    "the text was edited just now": (0, -10, True),
+    "the table was made just now": (-10, 0, False),
+    "the table is of a time to come, and the text is older": (-10, 3000, True),
+    "the table is of a time to come, and the text of an earlier one": (2000, 3000, True),
+}
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize(("text", "table", "compiled"), TIMES.values(), ids=TIMES)
+def test_after_one_run_no_table_is_compiled_anew_whatever_the_clock_said(
+    run_module, host, text, table, compiled, in_place
+):
+    host.write(TABLE)
+    now = int(time.time()) - 1
+    os.utime(host.path, (now + text, now + text))
+    os.utime(host.table, (now + table, now + table))
+    if in_place:
+        host.newaliases(f"cp {host.path} {host.table}")
+    params = {"rebuild": [str(host.command)]} if in_place else {}
+    runs = [run(run_module, host, {"postmaster": "root"}, **params) for _run in range(2)]
+    assert [found["changed"] for found in runs] == [found["rebuilt"] for found in runs] == [compiled, False]
+    # as Postfix, Sendmail and make want it
+    assert host.table.stat().st_mtime_ns >= host.path.stat().st_mtime_ns
+    os.utime(host.path, ns=(time.time_ns(),) * 2)
+    assert run(run_module, host, {"postmaster": "root"}, **params)["rebuilt"], "it was edited just now"
+
+
+def test_the_tables_are_looked_for_once(run_module, host, monkeypatch):
+    host.write(TABLE)
+    tables, looks = compiling.Compiler.tables, []
+    monkeypatch.setattr(compiling.Compiler, "tables", lambda self: looks.append(self) or tables(self))
+    assert not run(run_module, host, {"postmaster": "root"}, compiled_mode="0644")["changed"]
+    assert len(looks) == 1
 
 
 def test_of_two_tables_beside_the_source_the_newest_is_in_use(run_module, host):
@@ -352,13 +393,18 @@ def test_a_command_with_the_place_of_the_text_in_it_gets_a_copy(run_module, host
     assert result["diff"][-1] == {"prepared": f"{host.path} compiled anew by compile {{path}} {{product}}\n"}
 
 
-def test_a_compiled_table_keeps_its_mode_and_a_new_one_has_that_of_the_text(run_module, host):
+def test_a_compiled_table_keeps_its_mode_and_a_new_one_is_for_no_more_than_text_and_command_say(run_module, host):
     host.write(TABLE, table=False)
     host.path.chmod(0o640)
     assert run(run_module, host, {"postmaster": "alice"}, rebuild=["newaliases"])["rebuilt"]
     assert host.table.stat().st_mode & 0o777 == 0o640
+    host.table.unlink()
+    host.path.chmod(0o644)
+    host.newaliases("cp $text $text.db; chmod 600 $text.db")
+    assert run(run_module, host, {"postmaster": "bob"}, rebuild=["newaliases"])["rebuilt"]
+    assert host.table.stat().st_mode & 0o777 == 0o600
     host.table.chmod(0o604)
-    assert run(run_module, host, {"postmaster": "bob"})["rebuilt"]
+    assert run(run_module, host, {"postmaster": "carol"})["rebuilt"]
     assert host.table.stat().st_mode & 0o777 == 0o604
 
 

@@ -20,6 +20,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.errors import U
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.spool import Queued
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
 from mail_servers import Mail, Server
 
 OLD, NEW = "interfaces = loopback\n", "interfaces = all\n"
@@ -102,6 +103,19 @@ def test_a_table_that_was_never_compiled_is_compiled(transact, live):
     assert content(live) == AFTER
 
 
+@pytest.mark.parametrize("later", [0, 3000])
+def test_a_table_that_is_older_than_its_text_is_compiled_once_whatever_the_clock_says(transact, live, later):
+    transact()
+    os.utime(live / "table.db", (100, 100))
+    os.utime(live / "table", (time.time() + later,) * 2)
+    foreseen, *results = transact(check_mode=True), transact(), transact()
+    assert [result["state"] for result in results] == ["confirmed", "unchanged"]
+    assert foreseen["diff"] == results[0]["diff"] == [{"prepared": f"{live}/table compiled anew\n"}]
+    assert (live / "table.db").stat().st_mtime_ns >= (live / "table").stat().st_mtime_ns
+    os.utime(live / "table", ns=(time.time_ns(),) * 2)
+    assert [transact()["changed"] for _run in range(2)] == [True, False]
+
+
 def test_what_is_compiled_gets_the_mode_that_is_asked_for_once(transact, live):
     table = {"path": str(live / "table"), "content": "a b\n", "owner": str(os.getuid()), "group": str(os.getgid())}
     table = {**table, "mode": "0644", "compile": ["compile", "{path}"], "product": None}
@@ -119,6 +133,22 @@ def test_not_even_through_a_link_is_anything_written_before_it_has_passed(transa
     with pytest.raises(UserError, match="nothing was changed"):
         transact()
     assert (live / "real").read_text() == OLD
+
+
+def test_a_change_does_not_remove_the_stage_of_a_run_in_check_mode(transact, system, tmp_path):
+    transact()
+    stages = []
+
+    def checked(argv):
+        if argv[0] == "checker":
+            Store(str(tmp_path / "state")).tidy()
+            stages.append(os.path.isdir(argv[1]))
+        return False
+
+    system.broken = checked
+    assert transact(check_mode=True, content="other\n")["state"] == "pending"
+    assert stages == [True]
+    assert not list((tmp_path / "state").glob("stage-*"))
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
