@@ -3,44 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whose rights count at a path: there, root works with these rights and no others.
 
-Only root can exchange what is in a directory of root's. So the path is followed from its beginning, and the first
-directory that is not root's alone decides: whoever may change it decides what is found below.
+Only root can exchange what is in a directory of root's. So the path is followed from its beginning (``way.py``), and
+the first directory that is not root's alone decides: whoever may change it decides what is found below.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import stat
 
 from .reader import Rights
-
-NOBODY = 65534  # an account and a group that own nothing
+from .way import NOBODY, holder, writer
 
 
 def rights_at(path: str) -> Rights | None:
     """The rights of the account that may change what is at ``path``; None where only root may.
 
     Below a directory of root's in which a group, or everybody, may write, they are those of nobody in that group.
-    Raises OSError where a directory cannot be looked at; what does not exist yet is made by root, and so is root's.
+    Raises OSError where a directory cannot be looked at; what does not exist yet in a directory of root's alone is made
+    by root, and so is root's.
     """
-    place = "/"
-    for name in filter(None, ["", *os.path.abspath(path).split("/")]):
-        place = os.path.join(place, name)
-        try:
-            found = os.stat(place)
-            if os.path.islink(place):
-                return rights_at(os.path.join(os.path.realpath(place), os.path.relpath(path, place)))
-        except FileNotFoundError:
-            return None
-        if found.st_uid:
-            return _login(found.st_uid, found.st_gid)
-        if stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX:
-            if found.st_mode & stat.S_IWOTH:
-                return Rights(NOBODY, NOBODY)
-            if found.st_mode & stat.S_IWGRP and found.st_gid:
-                return Rights(NOBODY, found.st_gid)
-    return None
+    found = holder(path)
+    if found is None:
+        return None
+    return _login(found.st_uid, found.st_gid) if found.st_uid else writer(found)
 
 
 def _login(uid: int, gid: int) -> Rights:

@@ -4,7 +4,8 @@
 """With whose rights root may read a path: those of the first account on the way that can exchange what lies below it.
 
 Root's own files lie in directories that root alone can write. Whoever owns a directory on the way, or may write to it,
-can put a link to any file there; what that account may not read itself is then not read for it either.
+can put a link to any file there; what that account may not read itself is then not read for it either. What is not
+there yet in a directory that others may write to, be it a sticky one, any of them can put there.
 """
 
 from __future__ import annotations
@@ -14,45 +15,62 @@ import pwd
 import stat
 
 from .reader import Rights
-from .walk import Walk
+from .walk import Walk, lstat
 
-NOBODY = 65534
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+NOBODY = 65534  # an account and a group that own nothing
 
 
 def rights_on(path: str) -> Rights | None:
-    """The rights to read ``path`` with; None where nobody but root has a say, or where there is nothing.
+    """The rights to read ``path`` with; None where nobody but root has a say.
 
     Who is not root has no rights to lend, and reads with its own.
     """
     if os.geteuid():
         return None
-    walk = Walk(os.path.join(os.getcwd(), path))
-    if held := _held(os.lstat("/")):
-        return held
     try:
-        for place, found in walk:
-            if not found:  # what is not there is nobody's
-                return None
-            if found.st_uid == 0 and stat.S_ISLNK(found.st_mode):
-                walk.follow(os.readlink(place))
-            elif held := _held(found):
-                return held
+        found = holder(path)
     except (OSError, ValueError):  # links in a circle, or a name that no file can have
         return None
+    if found is None:
+        return None
+    return _of(found.st_uid) if found.st_uid else writer(found)
+
+
+def holder(path: str) -> os.stat_result | None:
+    """What on the way of a path is the first thing that somebody else than root can exchange: an entry of
+    another account, or a directory of root's that others may write to. None where nobody but root has a say.
+
+    Links of root's are followed, for nobody else can have made them. Raises OSError where they go round in a circle.
+    """
+    walk, top = Walk(os.path.join(os.getcwd(), path)), os.lstat("/")
+    if _is_held(top):
+        return top
+    for place, found in walk:
+        if not found:
+            folder = lstat(walk.folder)
+            return folder if folder and _is_open(folder) else None
+        if found.st_uid == 0 and stat.S_ISLNK(found.st_mode):
+            walk.follow(os.readlink(place))
+        elif _is_held(found):
+            return found
     return None
 
 
-def _held(found: os.stat_result) -> Rights | None:
-    """The rights of who else than root can exchange a file, or what is in a directory."""
-    if found.st_uid:
-        return _of(found.st_uid)
-    open_to = found.st_mode & OTHERS_WRITE
-    if not stat.S_ISDIR(found.st_mode) or not open_to or found.st_mode & stat.S_ISVTX:
-        return None  # a file's content is its writers' own; in a sticky directory each entry is its owner's
-    if found.st_gid == 0 and not open_to & stat.S_IWOTH:
-        return None
-    return Rights(NOBODY, NOBODY if open_to & stat.S_IWOTH else found.st_gid)
+def writer(folder: os.stat_result) -> Rights:
+    """The rights of who else may write to a directory of root's: nobody, in its group or not."""
+    return Rights(NOBODY, NOBODY if folder.st_mode & stat.S_IWOTH else folder.st_gid)
+
+
+def _is_held(found: os.stat_result) -> bool:
+    """Whether somebody else than root can exchange a file, or what is in a directory. In a sticky one each entry is its
+    owner's."""
+    return bool(found.st_uid or (_is_open(found) and not found.st_mode & stat.S_ISVTX))
+
+
+def _is_open(found: os.stat_result) -> bool:
+    """Whether others may write to a directory; what is in a file is its writers' own."""
+    by_group = found.st_mode & stat.S_IWGRP and found.st_gid
+    return bool(stat.S_ISDIR(found.st_mode) and (by_group or found.st_mode & stat.S_IWOTH))
 
 
 def _of(uid: int) -> Rights:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Account, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.owner import rights_at
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import Rights, UnseenError
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.way import NOBODY, rights_on
 
@@ -49,32 +50,48 @@ def link(top, name, target, uid=0):
     own(top / name, uid, uid)
 
 
-@pytest.mark.parametrize(
-    ("make", "path", "rights"),
-    [
-        (lambda top: folder(top, "d"), "d/file", None),
-        (hers, "d/file", HERS),
-        (lambda top: (folder(top, "d"), own(top / "d" / "file")), "d/file", HERS),
-        (lambda top: folder(top, "d", 0o1777), "d/file", None),
-        (lambda top: (folder(top, "d", 0o1777), link(top, "d/l", "file", ALICE)), "d/l", HERS),
-        (lambda top: folder(top, "d", 0o777), "d/file", Rights(NOBODY, NOBODY)),
-        (lambda top: folder(top, "d", 0o775, gid=LIST), "d/file", Rights(NOBODY, LIST)),
-        (lambda top: folder(top, "d", 0o775), "d/file", None),
-        (lambda top: (hers(top), link(top, "l", "d/file")), "l", HERS),
-        (lambda top: (hers(top), link(top, "l", top / "d")), "l/file", HERS),
-        (lambda top: (folder(top, "d"), link(top, "l", "d/file")), "l", None),
-        (lambda top: (hers(top), folder(top, "d/e"), link(top, "l", "d/e")), "l/../file", HERS),
-        (lambda top: (folder(top, "d"), folder(top, "e", uid=ALICE)), "e/../d/file", HERS),
-        (hers, "d/missing", HERS),
-        (lambda top: folder(top, "d"), "d/missing", None),
-        (lambda top: link(top, "l", "l"), "l", None),
-        (lambda top: folder(top, "d"), "d/\0", None),
-        (hers, "d/\0", HERS),
-    ],
-)
+WAYS = [
+    (lambda top: folder(top, "d"), "d/file", None),
+    (hers, "d/file", HERS),
+    (lambda top: (folder(top, "d"), own(top / "d" / "file")), "d/file", HERS),
+    (lambda top: folder(top, "d", 0o1777), "d/file", None),
+    (lambda top: (folder(top, "d", 0o1777), link(top, "d/l", "file", ALICE)), "d/l", HERS),
+    (lambda top: folder(top, "d", 0o777), "d/file", Rights(NOBODY, NOBODY)),
+    (lambda top: folder(top, "d", 0o775, gid=LIST), "d/file", Rights(NOBODY, LIST)),
+    (lambda top: folder(top, "d", 0o775), "d/file", None),
+    (lambda top: (hers(top), link(top, "l", "d/file")), "l", HERS),
+    (lambda top: (hers(top), link(top, "l", top / "d")), "l/file", HERS),
+    (lambda top: (folder(top, "d"), link(top, "l", "d/file")), "l", None),
+    (lambda top: (hers(top), folder(top, "d/e"), link(top, "l", "d/e")), "l/../file", HERS),
+    (lambda top: (folder(top, "d"), folder(top, "e", uid=ALICE)), "e/../d/file", HERS),
+    (hers, "d/missing", HERS),
+    (lambda top: folder(top, "d"), "d/missing", None),
+    (lambda top: folder(top, "d", 0o1777), "d/missing", Rights(NOBODY, NOBODY)),
+    (lambda top: folder(top, "d", 0o1777), "d/missing/below", Rights(NOBODY, NOBODY)),
+    (lambda top: folder(top, "d", 0o1775, gid=LIST), "d/missing", Rights(NOBODY, LIST)),
+    (lambda top: folder(top, "d", 0o1775), "d/missing", None),
+    (lambda top: (folder(top, "d", 0o1777), folder(top, "d/e")), "d/e/missing", None),
+    (lambda top: (folder(top, "d", 0o1777), link(top, "l", "d/missing")), "l", Rights(NOBODY, NOBODY)),
+    (hers, "d/\0", HERS),
+]
+NOWHERE = [
+    (lambda top: link(top, "l", "l"), "l", None),
+    (lambda top: folder(top, "d"), "d/\0", None),
+]
+
+
+@pytest.mark.parametrize(("make", "path", "rights"), [*WAYS, *NOWHERE])
 def test_whoever_can_exchange_a_file_lends_the_rights_to_read_it(top, make, path, rights):
     make(top)
     assert rights_on(f"{top}/{path}") == (rights if ROOT else None)
+
+
+@pytest.mark.parametrize(("make", "path", "rights"), WAYS)
+def test_the_account_that_root_works_as_is_the_one_that_lends_the_rights_to_read(top, make, path, rights):
+    """But it also has the group of its directory there; who is not root is itself that account."""
+    make(top)
+    found = rights_at(f"{top}/{path}")
+    assert (found and found.uid) == (rights and rights.uid if ROOT else os.geteuid())
 
 
 def test_what_others_can_exchange_root_reads_with_their_rights(top):
