@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from .shown import line
 
 TEXT, LINES = "text", "lines"
+SHORTEST = 8  # characters: what is shorter stands in many texts by chance (secrecy.py)
 A_SECRET = "{value: a string or a list of strings, secret: true}"
 
 
@@ -54,6 +55,8 @@ def _wrong(name: Any, setting: Mapping[Any, Any]) -> str:
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         return "its value, which is not shown, is not a text, or is empty"
+    if any(len(text.strip()) < SHORTEST for text in texts):
+        return f"its value, which is not shown, has fewer than {SHORTEST} characters, too few to be hidden in messages"
     if any(line(text, len(text)) != text for text in texts):
         return "its value, which is not shown, has a line break, a control character or one that cannot be seen"
     return ""

@@ -10,7 +10,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.secrecy import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-FILE = "relay.example.org user:tr0ub4dor&3 x\nhide mysql_servers = db/user/p1n7\n"
+FILE = 'relay.example.org user:tr0ub4dor&3 x\nhide mysql_servers = db/user/p1n7\nother "a"b\\céd\t\nlast=pass\\word\n'
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ FILE = "relay.example.org user:tr0ub4dor&3 x\nhide mysql_servers = db/user/p1n7\
         ("short: p1n7", f"short: {HIDDEN}"),
         ("all of it: relay.example.org user:tr0ub4dor&3 x", f"all of it: {HIDDEN}"),
         ("twice p1n7, p1n7", f"twice {HIDDEN}, {HIDDEN}"),
+        (r"escaped: \"a\"b\\c\303\251d\011e.", f"escaped:{HIDDEN}e."),
+        (r"word for word: pass\word", f"word for word: {HIDDEN}"),
+        ("without escapes: password", f"without escapes: {HIDDEN}"),
+        (r"no quotation: \" \\ \303", r"no quotation: \" \\ \303"),
         ("", ""),
     ],
 )

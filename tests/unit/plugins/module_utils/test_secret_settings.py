@@ -17,7 +17,9 @@ def plan(settings, **more):
     return build({**GOOD, "mta_extra_settings": settings, **more})
 
 
-@pytest.mark.parametrize(("value", "kind"), [(SECRET, "text"), ([SECRET], "lines"), ([f"a {SECRET}", "b c"], "lines")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(SECRET, "text"), ([SECRET], "lines"), ([f"a {SECRET}", "b.example c"], "lines")]
+)
 def test_the_model_knows_the_name_and_the_kind_of_a_secret_alone(value, kind):
     model = plan({"key": {"value": value, "secret": True}, "banner": "hello"})
     assert (model["settings"], model["secrets"]) == ({"banner": "hello"}, {"key": kind})
@@ -37,6 +39,11 @@ def test_the_model_knows_the_name_and_the_kind_of_a_secret_alone(value, kind):
         ({"value": "", "secret": True}, "its value, which is not shown, is not a text, or is empty"),
         ({"value": [], "secret": True}, "its value, which is not shown, is not a text, or is empty"),
         ({"value": 7, "secret": True}, "its value, which is not shown, is not a text, or is empty"),
+        ({"value": "sEcr3t!", "secret": True}, "its value, which is not shown, has fewer than 8 characters"),
+        (
+            {"value": [SECRET, " sEcr3t! "], "secret": True},
+            "its value, which is not shown, has fewer than 8 characters",
+        ),
         ({"value": f"{SECRET}\nx = y", "secret": True}, "its value, which is not shown, has a line break"),
         ({"value": [f"{SECRET}\u202e"], "secret": True}, "its value, which is not shown, has a line break"),
         ({"value": f"{SECRET}\x85", "secret": True}, "its value, which is not shown, has a line break"),
@@ -45,7 +52,7 @@ def test_the_model_knows_the_name_and_the_kind_of_a_secret_alone(value, kind):
 def test_a_mistake_in_a_secret_is_told_without_it(setting, said):
     with pytest.raises(BadInputError) as error:
         plan({"key": setting}, mta_service="nonsense")
-    assert SECRET not in str(error.value)
+    assert not [word for word in (SECRET, "sEcr3t!") if word in str(error.value)]
     assert f"mta_extra_settings['key']: {said}" in str(error.value)
     assert "allowed: {value: a string or a list of strings, secret: true}." in str(error.value)
 
