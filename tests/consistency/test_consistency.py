@@ -197,6 +197,12 @@ def test_the_backends_share_one_schema():
     assert len({frozenset(schema) for schema in transactions.values()}) == 1
 
 
+def test_make_test_runs_every_scenario():
+    (listed,) = re.findall(r"^SCENARIO \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    there = [path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")]
+    assert sorted(listed.split()) == sorted({*there} - {"default"})
+
+
 def test_no_role_or_playbook_branches_on_the_backend():
     files = [path for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
     assert files

@@ -262,6 +262,13 @@ def pytest_terminal_summary(terminalreporter):
                 terminalreporter.write_line(text)
 
 
+def pytest_configure(config):
+    """What are several hosts for Ansible, with colons between them, are several for testinfra, too."""
+    if config.option.hosts:
+        patterns = config.option.hosts.replace("ansible://", "").replace(":", ",").split(",")
+        config.option.hosts = ",".join(f"ansible://{pattern}" for pattern in patterns)
+
+
 def pytest_sessionstart(session):
     session.config.outcomes = {}
 

@@ -1,7 +1,10 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Planted secrets are found nowhere but in files that only root and the MTA read, whoever connects."""
+"""Planted secrets are found nowhere but in files that only root and the MTA read, whoever connects.
+
+All hosts are changed by the same plays, and looked at once, when the plays have ended.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import pathlib
 import re
 import secrets
 import subprocess
+import time
+from dataclasses import dataclass
 
 import pytest
 import yaml
@@ -39,6 +44,8 @@ PLANTED = {
     ),
 }
 OPEN = {"sendmail": {"confQUEUE_LA": 1000, "confREFUSE_LA": 1000}}
+CLOCK = 1  # seconds by which the kernel's time of a file may be behind
+SUDO = "/usr/bin/sudo"
 
 
 def forms(token):
@@ -48,123 +55,155 @@ def forms(token):
     return [token, *(text[4:-4] for text in encoded)]
 
 
+@dataclass
+class Play:
+    """What a play with one secret setting on each host said, how it ended, and which processes showed a secret."""
+
+    tokens: dict
+    code: int
+    said: str
+    shown: dict
+
+
 class Mail:
-    """A host, and the plays on it as a user would run them: with an inventory of his own."""
+    """The hosts, and the plays on them as a user would run them: with an inventory of his own."""
 
-    def __init__(self, lab, folder):
-        self.lab, self.folder = lab, folder
-        self.container = "{}-{}".format(os.environ.get("MAILOPS_LAB", "mailops-molecule"), lab.name)
-        self.good, self.bad, self.holders = PLANTED[lab.backend]
+    def __init__(self, labs, folder):
+        self.labs, self.evidence, self.inventory = labs, folder / "evidence", folder / "hosts.yml"
+        self.since = time.time() - CLOCK
 
-    def play(self, user, settings, token):
-        """All that a play says that has secret settings with a token, with every detail."""
+    def play(self, user, bad=False):
+        """A play with every detail; each host has a secret of its own."""
+        tokens = {name: secrets.token_hex(16) for name in self.labs}
+        facts = {name: self._facts(lab, user, bad, tokens[name]) for name, lab in self.labs.items()}
+        self.inventory.write_text(yaml.safe_dump({"mail_hosts": {"hosts": facts}}), encoding="utf-8")
+        more = {
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_KEEP_REMOTE_FILES": "1",
+            "MAILOPS_REPORT_DIRECTORY": str(self.evidence),
+        }
+        command = ["ansible-playbook", "-vvv", "--diff", f"--inventory={self.inventory}", ROOT / "playbooks/site.yml"]
+        watching = {name: look(name, "watch", [tokens[name]], self.since) for name in self.labs}
+        done = subprocess.run(command, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+        shown = {name: json.loads(watch.communicate()[0]) for name, watch in watching.items()}
+        return Play(tokens, done.returncode, done.stdout + done.stderr, shown)
+
+    @staticmethod
+    def _facts(lab, user, bad, token):
         hidden = {
             name: {
                 "value": [row.format(token) for row in value] if isinstance(value, list) else value.format(token),
                 "secret": True,
             }
-            for name, value in settings.items()
+            for name, value in PLANTED[lab.backend][bad].items()
         }
-        facts = {
+        return {
             "ansible_user": user,
-            "mta_backend": self.lab.backend,
-            "mta_hostname": self.lab.names["H"],
-            "mta_domains": [self.lab.names["L"]],
+            "mta_backend": lab.backend,
+            "mta_hostname": lab.names["H"],
+            "mta_domains": [lab.names["L"]],
             "mta_postmaster": "alice",
-            "mta_extra_settings": {**OPEN.get(self.lab.backend, {}), **hidden},
+            "mta_extra_settings": {**OPEN.get(lab.backend, {}), **hidden},
         }
-        inventory = self.folder / "hosts.yml"
-        inventory.write_text(yaml.safe_dump({"mail_hosts": {"hosts": {self.lab.name: facts}}}), encoding="utf-8")
-        more = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "MAILOPS_REPORT_DIRECTORY": str(self.folder / "evidence")}
-        command = ["ansible-playbook", "-vvv", "--diff", f"--inventory={inventory}", ROOT / "playbooks" / "site.yml"]
-        return subprocess.run(command, env={**os.environ, **more}, capture_output=True, text=True, check=False)
-
-    def look(self, what, token):
-        """A look that has begun; it hears of the token by its input alone."""
-        command = [
-            ROOT / "tests" / "lab" / "podman",
-            "exec",
-            "--interactive",
-            self.container,
-            "python3",
-            "-c",
-            ON_HOST,
-            what,
-        ]
-        looking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        looking.stdin.write(json.dumps(forms(token)) + "\n")
-        looking.stdin.flush()
-        return looking
-
-    def found(self, token):
-        return json.loads(self.look("find", token).communicate()[0])
 
 
-@pytest.fixture(scope="module")
-def mail(lab, tmp_path_factory):
-    return Mail(lab, tmp_path_factory.mktemp("secrets"))
+def container(name):
+    return "{}-{}".format(os.environ.get("MAILOPS_LAB", "mailops-molecule"), name)
 
 
-@pytest.fixture(scope="module")
+def look(name, what, tokens, since):
+    """A look at a host that has begun; it hears of the tokens, new since then, by its input alone."""
+    words = ["exec", "--interactive", container(name), "python3", "-c", ON_HOST, what]
+    looking = subprocess.Popen(
+        [ROOT / "tests" / "lab" / "podman", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    looking.stdin.write(json.dumps({"secrets": [forms(token) for token in tokens], "since": since}) + "\n")
+    looking.stdin.flush()
+    return looking
+
+
+@pytest.fixture(scope="session")
+def mail(hosts, tmp_path_factory):
+    return Mail(hosts(lambda lab: lab), tmp_path_factory.mktemp("secrets"))
+
+
+@pytest.fixture(scope="session")
 def planted(mail):
-    """The token of a secret setting, and what its play has said, and the processes that showed it meanwhile."""
-    token = secrets.token_hex(16)
-    watching = mail.look("watch", token)
-    done = mail.play("ops", mail.good, token)
-    shown = json.loads(watching.communicate()[0])
-    assert done.returncode == 0, done.stdout
-    return token, done.stdout + done.stderr, shown
+    """Secrets for hosts that have none."""
+    return mail.play("ops")
 
 
-def test_the_play_shows_no_secret_in_its_details_its_results_or_its_evidence(planted, mail):
-    token, said, _shown = planted
-    assert "before_header" in said
-    assert not [form for form in forms(token) if form in said]
-    evidence = list((mail.folder / "evidence").glob("*.json"))
-    assert [oct(path.stat().st_mode & 0o777) for path in evidence] == ["0o600"]
-    assert not [form for form in forms(token) if form in evidence[0].read_text()]
-
-
-def test_no_process_was_called_with_a_secret(planted):
-    assert planted[2] == []
-
-
-def test_a_secret_stands_where_only_root_and_the_mta_read(planted, mail):
-    found = mail.found(planted[0])
-    assert not found["journal"]
-    assert not [file for file in found["files"] if file["open"]]
-    elsewhere = [file for file in found["files"] if not file["path"].startswith(STATE)]
-    # what Ansible was told to keep belongs to the user who connects
-    kept = [file for file in elsewhere if "/.ansible/tmp/" in file["path"]]
-    assert {file["owner"] for file in kept} == {"ops"}
-    assert sorted(file["path"] for file in elsewhere if file not in kept) == mail.holders
-
-
-def test_a_secret_that_changes_is_in_force_and_the_old_one_is_gone(planted, mail):
-    token = secrets.token_hex(16)
-    done = mail.play("ops", mail.good, token)
-    assert done.returncode == 0, done.stdout
-    assert not [form for form in forms(token) if form in done.stdout + done.stderr]
-    holders = {text: [file["path"] for file in mail.found(text)["files"]] for text in (token, planted[0])}
-    assert sorted(set(holders[token]) & set(mail.holders)) == mail.holders
-    assert not set(holders[planted[0]]) & set(mail.holders)
-
-
-@pytest.mark.usefixtures("planted")
-def test_what_is_refused_says_why_without_the_secret(mail):
-    token = secrets.token_hex(16)
-    done = mail.play("ops", mail.bad, token)
-    said = done.stdout + done.stderr
-    assert done.returncode != 0
-    assert re.search("is not allowed with|nothing was changed", said)
-    assert not [form for form in forms(token) if form in said]
-    assert not mail.found(token)["journal"]
-
-
-def test_root_needs_no_sudo(planted, mail):
-    podman("exec", mail.container, "mv", "/usr/bin/sudo", "/usr/bin/sudo.away")
+@pytest.fixture(scope="session")
+def changed(planted, mail):
+    """Other secrets after that, from root, where there is no sudo."""
+    assert planted.code == 0, planted.said
+    for name in mail.labs:
+        podman("exec", container(name), "mv", SUDO, f"{SUDO}.away")
     try:
-        done = mail.play("root", mail.good, planted[0])
+        return mail.play("root")
     finally:
-        podman("exec", mail.container, "mv", "/usr/bin/sudo.away", "/usr/bin/sudo")
-    assert done.returncode == 0, done.stdout
+        for name in mail.labs:
+            podman("exec", container(name), "mv", f"{SUDO}.away", SUDO)
+
+
+@pytest.fixture(scope="session")
+def refused(changed, mail):
+    """Secrets that each host refuses, at last."""
+    assert changed.code == 0, changed.said
+    return mail.play("ops", bad=True)
+
+
+@pytest.fixture(scope="session")
+def found(planted, changed, refused, hosts, mail):
+    """What is on each host after all plays, for each of their tokens."""
+
+    def find(lab):
+        tokens = [play.tokens[lab.name] for play in (planted, changed, refused)]
+        return dict(zip(tokens, json.loads(look(lab.name, "find", tokens, mail.since).communicate()[0]), strict=True))
+
+    return hosts(find)
+
+
+def holders(there, token):
+    """The files with a token, but for the state and for what Ansible was told to keep for who connects."""
+    paths = [file["path"] for file in there[token]["files"]]
+    return sorted(path for path in paths if not path.startswith(STATE) and "/.ansible/tmp/" not in path)
+
+
+def test_the_plays_show_no_secret_in_their_details_their_results_or_their_evidence(lab, planted, changed, mail):
+    evidence = mail.evidence / f"{lab.name}.json"
+    assert oct(evidence.stat().st_mode & 0o777) == "0o600"
+    for play in (planted, changed):
+        assert "before_header" in play.said
+        assert not [form for form in forms(play.tokens[lab.name]) if form in play.said + evidence.read_text()]
+
+
+def test_no_process_was_called_with_a_secret(lab, planted, changed, refused):
+    assert [play.shown[lab.name] for play in (planted, changed, refused)] == [[], [], []]
+
+
+def test_no_secret_is_in_the_journal_or_where_others_can_read(lab, found):
+    for there in found[lab.name].values():
+        assert not there["journal"]
+        assert not [file for file in there["files"] if file["open"]]
+
+
+def test_what_ansible_was_told_to_keep_is_for_who_connects(lab, planted, changed, found):
+    for play, user in ((planted, "ops"), (changed, "root")):
+        files = found[lab.name][play.tokens[lab.name]]["files"]
+        assert {file["owner"] for file in files if "/.ansible/tmp/" in file["path"]} == {user}
+
+
+def test_a_secret_that_changes_stands_where_only_root_and_the_mta_read_and_the_old_one_is_gone(
+    lab, planted, changed, found
+):
+    """And root needs no sudo for that."""
+    assert holders(found[lab.name], changed.tokens[lab.name]) == PLANTED[lab.backend][2]
+    assert holders(found[lab.name], planted.tokens[lab.name]) == []
+
+
+def test_what_is_refused_says_why_without_the_secret(lab, refused, found):
+    failures = [text for text in refused.said.split("\nfatal: ") if text.startswith(f"[{lab.name}]")]
+    assert re.search("is not allowed with|nothing was changed", "".join(failures)), refused.said
+    assert not [form for form in forms(refused.tokens[lab.name]) if form in refused.said]
+    assert holders(found[lab.name], refused.tokens[lab.name]) == []
