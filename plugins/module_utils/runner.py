@@ -14,6 +14,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._system.net import net
+from ._system.remarks import remarks
 from .errors import OverdueError, UserError
 from .shown import shown
 from .unexpected import Part, words
@@ -54,8 +55,8 @@ def _as_who() -> str:
 
 
 def _end(module: AnsibleModule, result: dict[str, Any]) -> None:
-    result = shown(result)
-    for text in result.pop("warnings", []):
+    result = shown({**result, "warnings": [*result.get("warnings", []), *remarks()]})
+    for text in result.pop("warnings"):
         module.warn(text)
     if result.pop("failed", False):
         module.fail_json(**result)

@@ -6,7 +6,8 @@
 Beside a file in a transaction are, for as long as it lasts, a copy of what was there before, and the new one until it
 is put in place: all that needs room on the disk is done before anything is changed, and the way back is a rename.
 Every mode is said: nothing depends on the umask of whoever runs this. ``obstacles.py`` says beforehand what cannot be
-replaced, and where others could lead the path elsewhere.
+replaced, and where others could lead the path elsewhere. ``beside.py`` has the names of the two, and what becomes of
+other things that stand there.
 """
 
 from __future__ import annotations
@@ -22,29 +23,40 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
+from . import beside
+from .beside import before_of, make_way, move_aside, next_of
 from .image import READABLE, Change, Image
+from .lease import open_free
 from .reader import kind
+from .remarks import remarked
 from .trust import way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 FOLDER_MODE = 0o755  # of a directory that a file needs
+LARGEST = 1 << 29  # octets of a file: it is read whole, and is kept in the journal
+RACES = 5  # that a rollback may lose against whoever puts things in its way
+LOST = (errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOTDIR)  # what it then gets
+UNREADABLE = (errno.EFBIG, errno.EINVAL, errno.EWOULDBLOCK)  # what ``_there`` says of what it does not read
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # waits for nobody, where it is a FIFO
 
 
-def read_image(path: str) -> Image | None:
-    """The file as it is, links followed; None where there is none. Raises OSError where it is no regular file."""
-    with _there(path) as handle:
+def read_image(path: str, wait: bool = True) -> Image | None:
+    """The file as it is, links followed; None where there is none. Raises OSError where it is no regular file.
+
+    ``wait``: whether to wait where another program holds a lease on it; see ``lease.py``.
+    """
+    with _there(path, wait) as handle:
         return None if handle is None else _image(handle)
 
 
 @contextlib.contextmanager
-def _there(path: str) -> Iterator[int | None]:
+def _there(path: str, wait: bool = True) -> Iterator[int | None]:
     """A descriptor of the regular file at the end of a path; see ``trust.py`` for what is followed."""
     target, doubt, loose = way(path)
     try:
-        handle = os.open(target, OPEN | os.O_NOFOLLOW)
+        handle = open_free(target, OPEN | os.O_NOFOLLOW, wait)
     except FileNotFoundError:
         yield None
         return
@@ -60,6 +72,8 @@ def _there(path: str) -> Iterator[int | None]:
             raise OSError(errno.EINVAL, f"is not safe to read: {doubt}", path)
         if loose and found.st_nlink != 1:
             raise OSError(errno.EINVAL, f"has {found.st_nlink} names, and its directory belongs to another", path)
+        if found.st_size > LARGEST:
+            raise OSError(errno.EFBIG, f"is larger than {LARGEST} octets", path)
         yield handle
     finally:
         os.close(handle)
@@ -88,7 +102,7 @@ def freshen(path: str, source: str) -> None:
 def _image(handle: int) -> Image:
     found = os.fstat(handle)
     with open(handle, "rb", closefd=False) as file:
-        return Image(file.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        return Image(file.read(found.st_size), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
 def size(path: str) -> int:
@@ -117,7 +131,7 @@ def write_copy(made: str, path: str, source: Image, mode: int | None = None) -> 
     the program has made may read it: Sendmail's own tables are for fewer than their texts.
     """
     target = real(path)
-    with _there(made) as handle, _new(_next(target)) as file:
+    with _there(made) as handle, _new(next_of(target)) as file:
         if handle is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), made)
         uid, gid, kept = source.uid, source.gid, source.mode & READABLE & os.fstat(handle).st_mode
@@ -173,14 +187,15 @@ def keep(path: str) -> None:
         if handle is None:
             return
         image, found = _image(handle), os.fstat(handle)
-        with _new(_next(target)) as file:
+        with _new(next_of(target)) as file:
             file.write(image.content)
             file.flush()  # before the time of the file is set to what it was
             os.fchown(file.fileno(), image.uid, image.gid)
             copy_attributes(handle, file.fileno())
             os.fchmod(file.fileno(), image.mode)
             os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
-    os.rename(_next(target), _before(target))
+    make_way(before_of(target))
+    os.rename(next_of(target), before_of(target))
     sync_folder(os.path.dirname(target))
 
 
@@ -193,36 +208,56 @@ def copy_attributes(source: int, target: int | str) -> None:
 
 
 def restore(path: str, image: Image | None) -> None:
-    """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already."""
+    """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already.
+
+    What cannot be read in its place is moved aside. It waits for nobody: see ``lease.py``.
+    """
     target = real(path)
-    if image and _seen(target) != image:
-        if _seen(_before(target)) == image:
-            os.replace(_before(target), target)
-        else:
-            write_image(target, image)
-    if not image and os.path.lexists(target):
-        os.unlink(target)
+    for left in reversed(range(RACES)):
+        try:
+            _bring_back(target, image)
+            break
+        except OSError as error:
+            if error.errno not in LOST or not left:
+                raise
     with contextlib.suppress(FileNotFoundError):
         sync_folder(os.path.dirname(target))
-    forget(target)
+    beside.forget(target)
 
 
-def _seen(path: str) -> Image | None:
-    """The file as it is; None also where something else is there, which is then replaced."""
+def _bring_back(target: str, image: Image | None) -> None:
     try:
-        return read_image(path)
+        with _there(target, wait=False):
+            pass
     except OSError as error:
-        if error.errno == errno.EINVAL:
-            return None
-        raise
+        if error.errno not in UNREADABLE:
+            raise
+        move_aside(target, error.strerror or str(error))
+    if not image:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+    elif not _is(target, image):
+        if _is(before_of(target), image):
+            os.replace(before_of(target), target)
+        else:
+            write_image(target, image)
+
+
+def _is(path: str, image: Image) -> bool:
+    """Whether there is such a file. Whatever is as long is read, and nothing else."""
+    try:
+        with _there(path, wait=False) as handle:
+            return handle is not None and os.fstat(handle).st_size == len(image.content) and _image(handle) == image
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return False
 
 
 def forget(path: str) -> None:
-    """Remove what is kept beside a file."""
-    target = real(path)
-    for beside in (_before(target), _next(target)):
-        if os.path.lexists(beside):
-            os.unlink(beside)
+    """Remove what is kept beside a file; what is left there is a remark (``remarks.py``)."""
+    with remarked(f"what is beside {path} could not be removed"):
+        beside.forget(real(path))
 
 
 def make_folder(path: str, mode: int = FOLDER_MODE) -> None:
@@ -258,17 +293,10 @@ def change(file: Mapping[str, Any]) -> Change:
     return Change(file["path"], read_image(file["path"]), wanted, file.get("secret", False))
 
 
-def _before(target: str) -> str:
-    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.before")
-
-
-def _next(target: str) -> str:
-    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.next")
-
-
 @contextlib.contextmanager
 def _new(path: str) -> Iterator[BinaryIO]:
     """A new file, with nothing of what an interrupted change has left there; on disk at the end, gone if that fails."""
+    make_way(path)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -288,7 +316,7 @@ def _prepare(target: str, image: Image) -> None:
 
     It has its owner and mode before it has a content: what was for all to read may be a secret now.
     """
-    with _new(_next(target)) as file:
+    with _new(next_of(target)) as file:
         with contextlib.suppress(OSError), _there(target) as handle:  # what is no file has none
             if handle is not None:
                 copy_attributes(handle, file.fileno())
@@ -299,9 +327,10 @@ def _prepare(target: str, image: Image) -> None:
 
 def _put(target: str) -> None:
     try:
-        os.rename(_next(target), target)
+        os.rename(next_of(target), target)
     except BaseException:
-        os.unlink(_next(target))
+        with contextlib.suppress(OSError):
+            os.unlink(next_of(target))
         raise
     sync_folder(os.path.dirname(target))
 

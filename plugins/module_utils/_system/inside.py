@@ -53,6 +53,11 @@ def unlink_in(folder: int, name: str) -> None:
     os.unlink(name, dir_fd=folder)
 
 
+def rename_in(folder: int, name: str, new: str) -> None:
+    """Give whatever has this name another one; raises OSError."""
+    os.rename(name, new, src_dir_fd=folder, dst_dir_fd=folder)
+
+
 def set_times(handle: int, accessed: int, changed: int) -> None:
     """Set the times of a file that is open, in nanoseconds since the epoch."""
     os.utime(handle, ns=(accessed, changed))

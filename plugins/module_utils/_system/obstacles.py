@@ -21,6 +21,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .beside import before_of, next_of
+from .lease import open_free
 from .reader import kind
 from .trust import way
 from .walk import lstat
@@ -36,6 +38,7 @@ OTHERWISE = ("ppc", "mips", "sparc", "alpha")
 READS = 0x40000000 if platform.machine().startswith(OTHERWISE) else 0x80000000
 GETFLAGS = READS | struct.calcsize("l") << 16 | 0x6601
 
+OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FLAGS = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
 
 
@@ -51,7 +54,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Place:
     """What was seen of a file and its directory. ``folder`` is the nearest directory that is there, ``missing`` the one
-    that is not; the flags are those of chattr(1); ``writable`` is what the kernel says of the directory (access(2))."""
+    that is not; ``lease`` says who holds one on the file; ``beside`` is a mount point that has the name of one of the
+    copies; the flags are those of chattr(1); ``writable`` is what the kernel says of the directory (access(2))."""
 
     path: str
     target: str = ""
@@ -60,6 +64,8 @@ class Place:
     dangling: bool = False
     kind: str = ""
     names: int = 1
+    lease: str = ""
+    beside: str = ""
     mounted: bool = False
     flags: tuple[str, ...] = ()
     folder: str = "/"
@@ -103,11 +109,13 @@ def obstacle(place: Place, parents: bool) -> str:
         f"is a mount point{link}, which cannot be replaced: change the file that is mounted there, or unmount it": (
             place.mounted
         ),
+        f"has {place.beside} beside it, which is a mount point and in the way: unmount it": bool(place.beside),
         f"is on a read-only file system{link}: mount it for writing": place.read_only,
         f"is {' and '.join(place.flags)}{link}: take that away with chattr": bool(place.flags),
         f"is in {place.folder}, which is {' and '.join(place.folder_flags)}: take that away with chattr": (
             bool(place.folder_flags)
         ),
+        f"{place.lease}{link}": bool(place.lease),
         f"is in {place.folder}, in which this account may make no file": not place.writable,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
@@ -150,6 +158,8 @@ def look(path: str, mounts: frozenset[str]) -> Place:
         dangling=not found and os.path.islink(path),
         kind=kind(found.st_mode) if found and not stat.S_ISREG(found.st_mode) else "",
         names=found.st_nlink if found and loose else 1,
+        lease=_lease(target) if found and stat.S_ISREG(found.st_mode) and not doubt else "",
+        beside=next((path for path in (next_of(target), before_of(target)) if path in mounts), ""),
         mounted=target in mounts,
         flags=_flags(target) if found and stat.S_ISREG(found.st_mode) else (),
         folder=folder,
@@ -162,6 +172,17 @@ def look(path: str, mounts: frozenset[str]) -> Place:
         free=(disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize,
         files_left=bool(disk.f_ffree or not disk.f_files),
     )
+
+
+def _lease(path: str) -> str:
+    """Who holds a lease on a file and does not give it free in time; empty where nobody does, or nobody can open it."""
+    try:
+        os.close(open_free(path, OPEN, wait=True))
+    except BlockingIOError as error:
+        return error.strerror or str(error)
+    except OSError:
+        return ""
+    return ""
 
 
 def mount_points() -> frozenset[str]:
@@ -181,7 +202,7 @@ def _flags(path: str) -> tuple[str, ...]:
     """What chattr(1) has set; nothing where the file system does not say."""
     bits = array.array("l", [0])
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, OPEN)
         try:
             fcntl.ioctl(handle, GETFLAGS, bits)
         finally:

@@ -5,7 +5,8 @@
 
 Whoever owns the directory, as Sendmail's account does with /etc/mail, can put anything there, and exchange it between
 two looks. So everything is opened once, by its name in a directory that is open, and no link is followed. A link is
-copied as a link. A file is copied only as far as it was long when it was opened.
+copied as a link. A file is copied only as far as it was long when it was opened. What a transaction keeps beside a file
+is no configuration, and is not copied.
 
 Each owner has its own share of files and octets. So nobody can use up what root's own files need.
 """
@@ -18,6 +19,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .beside import is_beside
 from .files import copy_attributes, make_folder, real, write_image
 from .inside import FOLDER, entries, seen_in
 from .reader import RefusedError, kind, open_plain
@@ -126,6 +128,8 @@ class Copy:
         loose = found.st_uid not in trusted() or bool(writers(found))
         with entries(source) as listed:
             for entry in listed:
+                if is_beside(entry.name):
+                    continue
                 here = os.path.join(path, entry.name)
                 try:
                     self._entry(source, entry.name, os.path.join(target, entry.name), here, depth, loose)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._system.host import Host
+    from .._system.image import Image
 
 WAS = {
     CONFIRMED: "was confirmed",
@@ -66,14 +67,13 @@ def confirm(host: Host, store: Store, journal: Journal) -> Ended:
 def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) -> Ended:
     """Bring the old files back, and ``serve`` with them.
 
-    Raises OSError where something does not come back: the transaction is then pending still.
+    Raises OSError where something does not come back, when all else is back: the transaction is then pending still.
     """
     store.begin_undo()
     store.note_undone(journal)
     switch = Switch(host, store.folder, journal.switch)
     unread = switch.back()
-    for path, image in journal.images.items():
-        disk.restore(path, image)
+    _restore(journal.images)
     service = Service(host, journal.service, journal.answered, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
     closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
@@ -83,6 +83,25 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     Timer(host, store).disarm()
     switch.forget()
     return ended
+
+
+def _restore(images: Mapping[str, Image | None]) -> None:
+    """Bring back each file that can be; raises one OSError that names those that cannot."""
+    tried = {path: _failure(path, image) for path, image in images.items()}
+    wrong = [(path, error) for path, error in tried.items() if error]
+    if wrong:
+        (path, first), *others = wrong
+        words = [first.strerror or str(first), *(f"{other}: {error.strerror or error}" for other, error in others)]
+        raise OSError(first.errno, "; ".join(words), path)
+
+
+def _failure(path: str, image: Image | None) -> OSError | None:
+    """Why a file does not come back; None where it does."""
+    try:
+        disk.restore(path, image)
+    except OSError as error:
+        return error
+    return None
 
 
 def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:

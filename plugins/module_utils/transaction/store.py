@@ -27,6 +27,7 @@ from .._system.lock import check_private, lock
 from .._system.names import listed, move, remove, there
 from .._system.private import sweep
 from .._system.reader import RefusedError, open_plain, read_up_to
+from .._system.remarks import remarked
 from ..errors import UserError
 from .daemons import DAEMONS
 from .journal import VERSION, BadJournalError, Journal, NewerJournalError
@@ -132,22 +133,31 @@ class Store:
             disk.sync_folder(self.folder)
 
     def note_undone(self, journal: Journal) -> None:
-        """Keep what a rollback is about to replace. Where there is no room for that it goes on all the same."""
+        """Keep what a rollback is about to replace, as far as that can be read without waiting. It goes on in any case,
+        also where there is no room for that."""
         path = self._path(journal.transaction, "undone")
         if not there(path):
-            with contextlib.suppress(OSError):
-                replaced = {path: disk.read_image(path) for path, image in journal.images.items()}
+            with contextlib.suppress(OSError, MemoryError):
+                replaced = {}
+                for place in journal.images:
+                    with contextlib.suppress(OSError):
+                        replaced[place] = disk.read_image(place, wait=False)
                 disk.make_folder(self._ended, 0o700)
                 disk.write_image(path, _image(Journal(journal.transaction, replaced)))
 
     def end(self, journal: Journal, state: str) -> None:
-        """The transaction has ended; only the last few are kept."""
+        """The transaction has ended; only the last few are kept. What cannot be tidied up is a remark."""
         disk.make_folder(self._ended, 0o700)
         move(self._undoing if self.undoing else self._pending, self._path(journal.transaction, state))
-        disk.sync_folder(self.folder)
+        with remarked(f"{self.folder} could not be brought to disk"):
+            disk.sync_folder(self.folder)
         forget(journal.images)
+        with remarked(f"old journals in {self._ended} could not be removed"):
+            self._forget_old(journal.transaction)
+
+    def _forget_old(self, last: str) -> None:
         states = self._states()
-        by_age = sorted({name for name, _state in states} - {journal.transaction}, key=_age)
+        by_age = sorted({name for name, _state in states} - {last}, key=_age)
         for name, old in states:
             if name in by_age[: 1 - KEPT]:
                 for ending in ("json", BAD):
@@ -155,7 +165,8 @@ class Store:
 
     def tidy(self) -> list[str]:
         """Remove what was interrupted: stages, and what an end has left beside the files; what to tell the user."""
-        sweep(self.folder)
+        with remarked(f"what was interrupted in {self.folder} could not be removed"):
+            sweep(self.folder)
         warnings = []
         for name, state in self._states():
             path = self._path(name, state)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
+from .._system.beside import in_the_way
 from .._system.image import Change, Image
 from .._system.obstacles import Wanted, obstacles
 from .._system.private import private_folder
@@ -108,7 +109,8 @@ class Transaction:
             self._refuse_obstacles()
             with self._staged() as stage:
                 self._check(stage, lenient=True)
-            warnings = [*seen.warnings, *_unfinished(seen.journal, "a run rolls it back")]
+            foreseen = in_the_way(disk.real(want.path) for want in self._to_replace())
+            warnings = [*seen.warnings, *_unfinished(seen.journal, "a run rolls it back"), *foreseen]
             return self._result(PENDING, warnings=warnings)
         with self._store.lock():
             seen, ended = self._store.look(), Ended()
@@ -134,6 +136,12 @@ class Transaction:
 
     def _refuse_obstacles(self) -> None:
         """Raise UserError where it can be seen that what is to be changed cannot be."""
+        found = obstacles(self._to_replace())
+        if found:
+            raise UserError(f"{'; '.join(found)}. Nothing was changed")
+
+    def _to_replace(self) -> list[Wanted]:
+        """The files that the change writes."""
         changed = [change for change in self._changes if change.changed]
         wanted = [Wanted(change.path, _octets(change), parents=True) for change in changed]
         for change in self._changes:
@@ -144,10 +152,7 @@ class Transaction:
         if self._aliases and self._aliases["changed"]:
             tables = {path: self._host.stat(path) for path in self._alias_files()}
             wanted += [Wanted(path, found.size) for path, found in tables.items() if found]
-        wanted += [Wanted(path, parents=True) for path in self._timer.paths]
-        found = obstacles(wanted)
-        if found:
-            raise UserError(f"{'; '.join(found)}. Nothing was changed")
+        return [*wanted, *(Wanted(path, parents=True) for path in self._timer.paths)]
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:
         """Nothing is to be changed. Mail that nobody took is offered once more, and what stays is named."""

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._system.host import Host
+from .._system.remarks import remarks
 from ..errors import UserError
 from ..shown import line
 from .end import roll_back
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         _say(str(error))
         return 1
+    finally:
+        for text in remarks():
+            _say(text)
 
 
 def _undo(store: Store, meant: argparse.Namespace) -> int:

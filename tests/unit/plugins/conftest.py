@@ -6,7 +6,14 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.remarks import remarks
 from mail_servers import Loop
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_tell():
+    """A test begins as a module does: another test may have left remarks that nobody has asked for."""
+    remarks()
 
 
 @pytest.fixture(scope="session")

@@ -127,3 +127,11 @@ def test_what_a_state_needs_is_sent_to_the_host(state):
     with open(config_transaction.__file__, encoding="utf-8") as file:
         imported = [node for node in ast.walk(ast.parse(file.read())) if isinstance(node, ast.ImportFrom)]
     assert (config_transaction.UTILS + module, work) in [(node.module, node.names[0].name) for node in imported]
+
+
+def test_what_was_moved_aside_is_a_warning(run, tmp_path):
+    for name in (".main.cf.next", ".aliases.next"):
+        (tmp_path / name).mkdir()
+    warnings = run()["warnings"]
+    for name in (".main.cf.next", ".aliases.next"):
+        assert any(f"{tmp_path / name} is a directory and was in the way" in str(text) for text in warnings)

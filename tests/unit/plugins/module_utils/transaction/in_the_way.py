@@ -1,0 +1,83 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the owner of a directory can put in the way of a change; each makes it at a path where nothing is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+HOLD = """
+import fcntl, os, signal, sys
+handle = os.open(sys.argv[1], os.O_RDWR)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+if sys.argv[2] == "polite":
+    signal.sigwait([signal.SIGIO])
+    fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+sys.stdin.read()
+"""
+
+
+def folder(path):
+    path.mkdir()
+
+
+def full_folder(path):
+    path.mkdir()
+    (path / "kept").write_text("kept\n")
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+def a_socket(path):
+    # a short name: that of a socket has 107 octets at the most
+    before = os.getcwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(before)
+
+
+def link(path):
+    path.symlink_to(path.parent.parent / "victim")
+
+
+def link_to_folder(path):
+    path.symlink_to(path.parent)
+
+
+def link_to_itself(path):
+    path.symlink_to(path.name)
+
+
+THINGS = (folder, full_folder, fifo, a_socket, link, link_to_folder, link_to_itself)
+
+
+def remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def leased(path, how="stubborn"):
+    """Another process holds a lease for writing on the file; a polite one gives it free when it is asked to."""
+    command = [sys.executable, "-c", HOLD, str(path), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            yield holder.pid
+        finally:
+            holder.stdin.close()
