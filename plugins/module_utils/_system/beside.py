@@ -10,6 +10,7 @@ descriptor of the directory. It is not followed, not looked into, and not remove
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -66,6 +67,13 @@ def move_aside(path: str, what: str) -> None:
     remark(f"{path} {what} and was in the way: it was moved to {os.path.join(folder, aside)}; look who made it")
 
 
+def clear(path: str) -> None:
+    """Remove a file, where there is one. What is no regular file is moved aside."""
+    make_way(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def in_the_way(targets: Iterable[str]) -> list[str]:
     """What a change of these files will move aside, a sentence each."""
     places = [place for target in targets for place in (next_of(target), before_of(target))]
@@ -73,12 +81,13 @@ def in_the_way(targets: Iterable[str]) -> list[str]:
     return [f"{place} is {found} and is in the way: a run moves it aside" for place, found in seen if found]
 
 
-def forget(target: str) -> None:
-    """Remove what is kept beside a file. What is not ours stays; that, and what cannot be removed, is a remark."""
+def forget(target: str, tell: bool = True) -> None:
+    """Remove what is kept beside a file. What is not ours stays: a remark, if that is to be told. What cannot be
+    removed is one in any case."""
     for place in (before_of(target), next_of(target)):
         with remarked(f"{place} could not be removed"):
             found = not_ours(place)
-            if found:
+            if found and tell:
                 remark(f"{place} is {found}, which is none of this collection's, and was left there; look who made it")
-            elif os.path.lexists(place):
+            elif not found and os.path.lexists(place):
                 os.unlink(place)

@@ -254,10 +254,10 @@ def _is(path: str, image: Image) -> bool:
         return False
 
 
-def forget(path: str) -> None:
-    """Remove what is kept beside a file; what is left there is a remark (``remarks.py``)."""
+def forget(path: str, tell: bool = True) -> None:
+    """Remove what is kept beside a file; see ``beside.py``."""
     with remarked(f"what is beside {path} could not be removed"):
-        beside.forget(real(path))
+        beside.forget(real(path), tell)
 
 
 def make_folder(path: str, mode: int = FOLDER_MODE) -> None:

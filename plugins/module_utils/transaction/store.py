@@ -171,7 +171,8 @@ class Store:
         for name, state in self._states():
             path = self._path(name, state)
             try:
-                forget(_load(path).images if there(path) else ())
+                # what others have there was told at the end of that change, and is told if it is in the way of this one
+                forget(_load(path).images if there(path) else (), tell=False)
             except BadJournalError as error:
                 aside = self._path(name, state, BAD)
                 remove(aside)
@@ -224,9 +225,9 @@ def _number(transaction: str) -> int:
     return int(number) if number.isdigit() and number.isascii() and len(number) <= DIGITS else 0
 
 
-def forget(paths: Iterable[str]) -> None:
+def forget(paths: Iterable[str], tell: bool = True) -> None:
     for path in paths:
-        disk.forget(path)
+        disk.forget(path, tell)
 
 
 def _image(journal: Journal) -> Image:

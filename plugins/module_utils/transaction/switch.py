@@ -16,8 +16,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
+from .._system.beside import clear
 from .._system.image import Image
-from .._system.names import seen, unlink
+from .._system.names import seen
 from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
@@ -175,7 +176,7 @@ class Switch:
         """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix
         compiles with the rights of the owner."""
         for path in self.data["aliases"][1:]:
-            unlink(path)
+            clear(path)
         for path in self.data["aliases"][:1]:
             disk.give_to_root(path)
 

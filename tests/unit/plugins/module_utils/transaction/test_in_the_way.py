@@ -145,8 +145,9 @@ def test_what_is_put_there_after_a_change_does_not_stop_the_next_one(transact, l
     transact()
     where = put(make, name)
     assert transact(content=LATER)["state"] == "confirmed"
-    assert (text(live), len(where()), beside(live)) == (LATER, 1, [])
-    assert any(str(live / name) in told for told in remarks())
+    (aside,) = where()
+    assert (text(live), beside(live)) == (LATER, [])
+    assert [str(live / name) in told and str(live / aside) in told for told in remarks()] == [True]
 
 
 @things

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 
+import in_the_way
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import trust
@@ -103,6 +104,15 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
     assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
     assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
     assert (tmp_path / "policy").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize("make", in_the_way.THINGS, ids=[make.__name__ for make in in_the_way.THINGS])
+def test_what_is_put_in_the_place_of_a_compiled_table_is_moved_aside(switch, system, tmp_path, make):
+    (tmp_path / "aliases.db").unlink()
+    make(tmp_path / "aliases.db")
+    switch.away()
+    assert (system.there, os.path.lexists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
+    assert len([path for path in tmp_path.iterdir() if path.name.startswith(".aside-")]) == 1
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "FIFO"])
