@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._system.image import READABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from .._system.image import Change, Image
 
@@ -20,17 +20,19 @@ OCTAL = re.compile(r"[0-7]{1,4}$")
 SECRET_MODE = 0o640  # the most that the mode of a secret file allows
 
 
-def activation(changes: Iterable[Change], service: Mapping[str, Any]) -> str:
-    """``none`` where nothing changed; ``restart`` where lines that match a pattern differ, or where the service has no
-    other way; else ``reload``. ``service`` is the option of config_transaction."""
+def activation(changes: Iterable[Change], stale: Collection[str], service: Mapping[str, Any]) -> str:
+    """``none`` where nothing changed, and nothing is compiled anew from files that are ``stale``; ``restart`` where
+    lines that match a pattern differ, or where the service has no other way; else ``reload``. ``service`` is the option
+    of config_transaction."""
     changed = {change.path: change for change in changes if change.changed}
-    if changed and not service.get("reload"):
+    due = bool(changed or stale)
+    if due and not service.get("reload"):
         return "restart"
     for rule in service.get("restart_on") or []:
         change = changed.get(rule["path"])
         if change and _lines(change.before, rule["pattern"]) != _lines(change.after, rule["pattern"]):
             return "restart"
-    return "reload" if changed else "none"
+    return "reload" if due else "none"
 
 
 def mistakes(files: Iterable[Mapping[str, Any]]) -> list[str]:

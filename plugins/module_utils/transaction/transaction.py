@@ -242,7 +242,7 @@ class Transaction:
         if self._params["replaces"]:
             return self._replace(self._params["replaces"])
         changes = self._prepared()
-        how = activation(self._changes, self._unit)
+        how = activation(self._changes, self._stale, self._unit)
         self._refuse_others(changes)
         journal = self._journal(changes, how)
         self._host.begin_change()

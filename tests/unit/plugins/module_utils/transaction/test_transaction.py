@@ -71,6 +71,16 @@ def test_a_reload_is_enough_where_no_line_that_needs_a_restart_differs(transact,
     assert system.told == ["reload"]
 
 
+@pytest.mark.parametrize(("reload", "how", "told"), [(["reload", "mta"], "reload", "reload"), ([], "restart", "start")])
+def test_the_service_is_told_of_what_was_compiled_anew(transact, live, system, reload, how, told):
+    service = {"name": "mta", "reload": reload, "restart": ["start", "mta"]}
+    transact(service=service)
+    system.ran.clear()
+    os.utime(live / "table.db", (100, 100))
+    assert transact(service=service)["activation"] == how
+    assert system.told == [told]
+
+
 def test_a_service_without_a_reload_is_restarted(transact, system):
     service = {"name": "mta", "reload": [], "restart": ["start", "mta"]}
     transact(service=service)
