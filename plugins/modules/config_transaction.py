@@ -167,7 +167,7 @@ options:
       listens:
         description:
           - Where the service has to listen after its activation. On the ports of this list it may listen nowhere else.
-          - Nothing is asked for where the list is empty.
+          - Where the list is empty, the daemon has to listen anywhere on the ports of O(answers).
         type: list
         elements: dict
         default: []

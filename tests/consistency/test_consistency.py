@@ -57,6 +57,8 @@ PURE = [
     "mta/exim_syntax.py",
     "mta/sendmail_syntax.py",
     "_system/image.py",
+    "_system/tcp_table.py",
+    "transaction/crowd.py",
     "transaction/payload.py",
     "transaction/plan.py",
     "transaction/journal.py",

@@ -14,32 +14,32 @@ import pwd
 import re
 import shutil
 import stat
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import process
+from . import process, trust
 from .process import Completed, NoAnswerError
 from .processes import Process, processes, unit_of
 from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain, read_up_to
 from .reader import read as read_file
+from .tcp_table import LISTENING, entries
 from .way import rights_on
 
 __all__ = ["Account", "Completed", "FileStat", "Host", "NoAnswerError", "Socket"]
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from .deadline import Deadline
     from .reader import Content
+    from .tcp_table import Entry
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOLOGIN = re.compile(r"/(nologin|false|sync|halt|shutdown)$")
 TAIL = 1 << 20  # octets
-LISTENING = "0A"
 TABLE = 16 << 20  # octets of a table that is not in root's hands
 REMEMBERED = 16  # files that others own
 
@@ -254,12 +254,21 @@ class Host:
 
     def listeners(self) -> list[Socket]:
         """All TCP sockets of this host on which something listens."""
-        sockets = [*listening(self._lines("/proc/net/tcp")), *listening(self._lines("/proc/net/tcp6"))]
-        holders = _holders({found[2] for found in sockets})
+        sockets = self.tcp(LISTENING)
+        holders = _holders({found.inode for found in sockets})
         return [
-            Socket(address, port, frozenset(holders[inode].values()), inode, frozenset(holders[inode]))
-            for address, port, inode in sockets
+            Socket(found.address, found.port, frozenset(held.values()), found.inode, frozenset(held))
+            for found in sockets
+            for held in [holders[found.inode]]
         ]
+
+    def tcp(self, *states: str) -> list[Entry]:
+        """The TCP sockets of this host that are in one of some states."""
+        return [found for table in ("tcp", "tcp6") for found in entries(self._lines(f"/proc/net/{table}"), states)]
+
+    def account_name(self, uid: int) -> str:
+        """The name of an account, or its number."""
+        return trust.account(uid)
 
     def processes(self) -> list[Process]:
         """All processes of this host."""
@@ -331,18 +340,6 @@ def local_ipv6(if_inet6: Sequence[str]) -> list[str]:
 def _is_global(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
-
-
-def listening(lines: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """Address, port and inode of every listening socket in the kernel's table."""
-    for line in lines[1:]:
-        fields = line.split()
-        if fields[3] == LISTENING:
-            address, port = fields[1].split(":")
-            # The kernel prints each 32-bit word of an address in the byte order of the host.
-            words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
-            raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-            yield str(ipaddress.ip_address(raw)), int(port, 16), fields[9]
 
 
 def _holders(inodes: set[str]) -> dict[str, dict[int, str]]:

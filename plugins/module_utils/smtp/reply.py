@@ -50,13 +50,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class NoReply:
-    """Why there is no reply. ``closed``: the server hung up; ``unknown_host``: there is no server of that name."""
+    """Why there is no reply. ``closed``: the server hung up; ``unknown_host``: there is no server of that name;
+    ``late``: it did nothing at all in the time that it had."""
 
     text: str
     closed: bool = False
     unknown_host: bool = False
     code: int = 0
     positive: bool = False
+    late: bool = False
 
 
 Answer = Union[Reply, NoReply]

@@ -76,8 +76,8 @@ class Limits:
 
 @dataclass
 class Connection:
-    """One SMTP connection, from the address ``own`` to ``peer``. ``name`` is what the server calls itself, and
-    ``extensions`` what it offers: keyword to parameters (RFC 5321 section 4.1.1.1).
+    """One SMTP connection, from ``own_port`` of the address ``own`` to ``peer``. ``name`` is what the server calls
+    itself, and ``extensions`` what it offers: keyword to parameters (RFC 5321 section 4.1.1.1).
 
     After an answer that is no reply it is closed, and every further answer is that one.
     """
@@ -86,6 +86,7 @@ class Connection:
     limits: Limits
     peer: str
     own: str
+    own_port: int = 0
     transcript: Transcript = field(default_factory=Transcript)
     extensions: dict[str, str] = field(default_factory=dict)
     name: str = ""
@@ -211,7 +212,7 @@ class Connection:
             data = self.sock.recv(MAX_REPLY)
         except socket.timeout:
             over = "the time for this server is over" if self.limits.over else ""
-            self._lose(NoReply(over or f"nothing within {self.limits.timeout:g} s"))
+            self._lose(NoReply(over or f"nothing within {self.limits.timeout:g} s", late=True))
         except OSError as error:
             self._lose(NoReply(f"the connection was lost: {error.strerror or error}", closed=True))
         else:
@@ -263,12 +264,14 @@ def connect(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             sock.close()
-            words = f"no connection within {limits.timeout:g} s" if isinstance(error, socket.timeout) else ""
-            why = NoReply(f"{address[0]} port {port}: {words or error.strerror or error}")
+            late = isinstance(error, socket.timeout)
+            words = f"no connection within {limits.timeout:g} s" if late else error.strerror or error
+            why = NoReply(f"{address[0]} port {port}: {words}", late=late)
             log.add([f"-- {why.text}"])
             continue
         log.add([f"-- connected to {address[0]} port {port}"])
-        return Connection(sock, limits, str(address[0]), sock.getsockname()[0], log)
+        own, own_port = sock.getsockname()[:2]
+        return Connection(sock, limits, str(address[0]), own, own_port, log)
     return why
 
 

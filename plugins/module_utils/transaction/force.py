@@ -59,6 +59,7 @@ class Force:
         self._daemon = DAEMONS.get(service.get("mta") or "")
         self._unit = service.get("name") or ""
         self._listens = service.get("listens") or []
+        self._asked = bool(self._listens or answers)
         self._ports = {item["port"] for item in (*self._listens, *answers)} or {PORT}
 
     def daemons(self) -> list[Process]:
@@ -146,12 +147,32 @@ class Force:
         if others:
             whose = ", ".join(f"{one} belongs to {self._host.unit_of(one.pid)}" for one in others)
             return f"{self._unit} runs no daemon: {whose}"
-        if not self._listens:
-            return ""
         # what was there before and is there still is somebody else's, unless the daemon keeps its sockets
         foreign = frozenset() if self._keeps_sockets(reload) else before.sockets
-        places = ((found.address, found.port) for found in self._sockets(holders) if found.inode not in foreign)
-        return "; ".join(misplaced(self._listens, places))
+        own = [found for found in self._sockets(holders) if found.inode not in foreign]
+        wrong = misplaced(self._listens, ((found.address, found.port) for found in own))
+        if self._daemon and self._asked and not own:
+            return "; ".join([*(wrong or [self._nowhere()]), *self._instead(everything)])
+        return "; ".join(wrong)
+
+    def _nowhere(self) -> str:
+        return f"{self._unit} listens nowhere at port {', '.join(map(str, sorted(self._ports)))}"
+
+    def _instead(self, everything: Sequence[Process]) -> list[str]:
+        """Who has the ports of a daemon that listens at none of them, as far as that is seen."""
+        found: dict[str, list[str]] = {}
+        for one in self._host.listeners():
+            if one.port in self._ports:
+                seen = leaders(process for process in everything if process.pid in one.pids)
+                likely = [] if seen else self._others(everything)
+                who = ", ".join(map(self._whose, seen or likely)) or "a process that cannot be seen"
+                who += ", or one that cannot be seen," if likely else ""
+                found.setdefault(who, []).append(f"{one.address} port {one.port}")
+        return [f"{who} listens at {' and '.join(places)}" for who, places in found.items()]
+
+    def _whose(self, one: Process) -> str:
+        unit = self._host.unit_of(one.pid)
+        return f"{one} of {unit}" if unit else str(one)
 
     def _names(self, before: Signs) -> str:
         """Who went on, as far as that is seen."""

@@ -9,14 +9,17 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from .._system.tcp_table import CLOSE_WAIT, ESTABLISHED
 from ..smtp.reply import NoReply
 from ..smtp.transport import Limits, connect, own_name
+from .crowd import Crowd
 from .force import ENDING, RENEWED, Force
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._system.host import Host
+    from ..smtp.reply import Answer
     from .force import Signs
 
 DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
@@ -28,10 +31,12 @@ HELD = 1.0  # seconds after which it must still answer: at first that may be a p
 
 
 class Wrong(NamedTuple):
-    """What is wrong with a service, nothing where it is empty; ``busy`` where it answers that it is not ready."""
+    """What is wrong with a service, nothing where it is empty; ``busy`` where it answers that it is not ready, and who
+    makes up the ``crowd`` that it serves meanwhile."""
 
     text: str = ""
     busy: bool = False
+    crowd: str = ""
 
 
 class Service:
@@ -124,14 +129,15 @@ class Service:
         what went wrong.
 
         A server that says 421 has a configuration that it can serve with, and something else to do: it has all the
-        time that a command has. It may count those who ask, so that it is asked ever more rarely.
+        time that a command has. It may count those who ask, so that it is asked ever more rarely. Where it is seen that
+        others hold all its places, no more is asked of it: anybody can do that, and for as long as he likes.
         """
         # where the command did not end in time, the service is still about to start
         seconds = self._timeout if self._late else min(self._timeout, ANSWER)
         limits, whole = (Limits.starting_now(seconds, end) for end in (seconds, self._timeout))
         pause = HELD
         wrong = self._look(misplaced, limits)
-        while (self._answers or wrong.text) and not (limits := whole if wrong.busy else limits).over:
+        while (self._answers or wrong.text) and not (limits := _more_time(wrong, limits, whole)).over:
             answered = not wrong.text
             time.sleep(min(pause, limits.left) if wrong.busy else HELD if answered else INTERVAL)
             pause = min(2 * pause, RARELY) if wrong.busy else pause
@@ -140,7 +146,13 @@ class Service:
                 return ""
             # that there was no more time is no answer: the one before says more
             wrong = wrong if limits.over and wrong.text else found
-        return wrong.text
+        if not wrong.crowd:
+            return wrong.text
+        self.warnings.append(
+            f"{wrong.text}; others hold its connections: {wrong.crowd}. The configuration that is in place stays,"
+            " and a proof goes on. It may be inconclusive until these connections end"
+        )
+        return misplaced()
 
     def _look(self, misplaced: Callable[[], str], limits: Limits) -> Wrong:
         elsewhere = misplaced()
@@ -154,26 +166,44 @@ class Service:
         return [dict(listener) for listener in self._answers if self.active and not self._ask(listener, limits).text]
 
     def _wrong(self, limits: Limits) -> Wrong:
-        """What is wrong at the first address that does not answer as it should."""
+        """What is wrong at the first address that does not answer as it should, but for a crowd, if there is one."""
+        crowded = Wrong()
         for listener in self._answers:
             wrong = self._ask(listener, limits)
-            if wrong.text:
-                place = f"{listener['address']} port {listener['port']}"
+            place = f"{listener['address']} port {listener['port']}"
+            if wrong.crowd:
+                crowded = wrong._replace(text=f"{place} serves nobody else: {wrong.text}")
+            elif wrong.text:
                 still = f"still says {wrong.text} after {self._timeout:g} s; allow more with mta_command_timeout"
-                return Wrong(f"{place} {still if wrong.busy else f'does not answer: {wrong.text}'}", wrong.busy)
-        return Wrong()
+                return wrong._replace(text=f"{place} {still if wrong.busy else f'does not answer: {wrong.text}'}")
+        return crowded
 
     def _ask(self, listener: Mapping[str, Any], limits: Limits) -> Wrong:
         connection = connect(listener["address"], listener["port"], limits)
         if isinstance(connection, NoReply):
-            return Wrong(connection.text)
+            return Wrong(connection.text, crowd=self._crowd(listener, connection, None))
         said, asked = connection.greeting(), ""
         wrong = not re.match(listener["greeting"], str(said.code))
+        crowd = self._crowd(listener, said, (connection.own, connection.own_port)) if wrong else ""
         if not wrong and said.positive:
             said, asked = connection.hello("EHLO", own_name() or "localhost"), "EHLO: "
             wrong = not said.positive
         connection.quit()
-        return Wrong(f"{asked}{said.code or ''} {said.text}".strip(), said.code == BUSY) if wrong else Wrong()
+        return Wrong(f"{asked}{said.code or ''} {said.text}".strip(), said.code == BUSY, crowd) if wrong else Wrong()
+
+    def _crowd(self, listener: Mapping[str, Any], said: Answer, own: tuple[str, int] | None) -> str:
+        """Who holds the places of a server that says so or does nothing; empty where that is not seen. ``own`` is the
+        end of the connection to it, if there was one."""
+        if said.code != BUSY and not (isinstance(said, NoReply) and said.late):
+            return ""
+        found = Crowd.at(listener["port"], self._host.tcp(ESTABLISHED, CLOSE_WAIT), self._host.account_name)
+        explained = found.explains_421(said.text) if said.code else found.explains_silence(own)
+        return str(found) if explained else ""
 
     def _says(self, verb: str) -> bool:
         return self._host.ask(["systemctl", "--quiet", verb, self._unit["name"]], timeout=self._timeout).rc == 0
+
+
+def _more_time(wrong: Wrong, limits: Limits, whole: Limits) -> Limits:
+    """How long a service is asked again: the ``whole`` time where it has another reason than others to be busy."""
+    return whole if wrong.busy and not wrong.crowd else limits

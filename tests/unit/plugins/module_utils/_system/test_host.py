@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import traceback
 
 import pytest
@@ -16,7 +15,6 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system import 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import (
     REMEMBERED,
     Host,
-    listening,
     local_ipv4,
     local_ipv6,
     not_a_person,
@@ -44,26 +42,11 @@ IF_INET6 = """\
 20010db8000000000000000000000007 02 40 00 80     eth0
 fe80000000000000020000fffe000001 02 40 20 80     eth0
 """
-TCP = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: %s:0019 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18089 1 0
-   1: %s:0019 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 18090 1 0
-"""
-
-
-def kernel(address):
-    """An IPv4 address as the kernel of this machine prints it."""
-    return f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}"
 
 
 def test_the_global_addresses_are_found_without_loopback_and_link_local_ones():
     assert local_ipv4(FIB_TRIE.splitlines()) == ["10.0.0.7"]
     assert local_ipv6(IF_INET6.splitlines()) == ["2001:db8::7"]
-
-
-def test_only_listening_sockets_are_found():
-    lines = (TCP % (kernel("192.0.2.1"), kernel("192.0.2.2"))).splitlines()
-    assert list(listening(lines)) == [("192.0.2.1", 25, "18089")]
 
 
 def test_a_socket_of_this_process_is_found_with_its_program():

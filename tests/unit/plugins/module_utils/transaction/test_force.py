@@ -275,6 +275,66 @@ def test_another_instance_does_not_stand_for_one_that_did_not_start(monkeypatch,
     assert wrong == f"mta runs no daemon: process {pid} ({COMMANDS[mta]}) belongs to second.service"
 
 
+ANSWERS = [{"address": "127.0.0.1", "port": 25, "greeting": "^220"}]
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize("listens", [[], [OWN]])
+@pytest.mark.parametrize(
+    ("habits", "owner", "who"),
+    [
+        ("half", "second.service", "process 110 ({command}) of second.service"),
+        ("half, hidden", "second.service", "process 110 ({command}) of second.service, or one that cannot be seen,"),
+    ],
+)
+def test_a_daemon_that_listens_nowhere_fails_and_who_has_its_port_is_named(
+    monkeypatch, mta, listens, habits, owner, who
+):
+    host = Daemons(mta, set(habits.split(", ")), [OWN], monkeypatch)
+    pid = host.start([ANY])
+    host.units[pid], host.main[owner] = owner, SECOND.format(pid=pid)
+    unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"]}
+    unit["listens"] = [{"address": address, "port": 25} for address in listens]
+    wrong = Service(host, unit, ANSWERS, 0.05).activate("restart")
+    nowhere = f"nothing listens at {OWN} port 25, where the service was told to"
+    who = who.format(command=COMMANDS[mta])
+    assert wrong == f"{nowhere if listens else 'mta listens nowhere at port 25'}; {who} listens at 0.0.0.0 port 25"
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize("another", [[], ["127.0.0.1"]])
+def test_a_daemon_that_gets_no_port_is_told_from_another_program_that_has_it(monkeypatch, mta, another):
+    host = Daemons(mta, set(), [], monkeypatch)
+    host.foreign = [Socket(address, 25, frozenset(["sink"]), "7", frozenset([7])) for address in another]
+    processes = host.processes
+    monkeypatch.setattr(host, "processes", lambda: [*processes(), Process(7, 1, "sink", "sink -p 25")])
+    unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"], "listens": []}
+    wrong = Service(host, unit, ANSWERS, 0.05).activate("restart")
+    instead = "; process 7 (sink -p 25) listens at 127.0.0.1 port 25" if another else ""
+    assert wrong == f"mta listens nowhere at port 25{instead}"
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize("how", ["reload", "restart"])
+@pytest.mark.parametrize("habits", ["", "hidden"])
+@pytest.mark.parametrize("before", [[], [[OWN]], [[ANY]]])
+def test_a_daemon_that_listens_anywhere_is_enough_where_no_place_is_asked_for(monkeypatch, mta, how, habits, before):
+    host = Daemons(mta, {habits}, [OWN], monkeypatch)
+    for addresses in before:
+        host.start(addresses)
+    looked = force.Force(host, {"name": "mta", "mta": mta, "listens": []}, ANSWERS)
+    signs, reload = looked.signs(), how == "reload" and bool(before)
+    host.run(["reload" if reload else "restart"])
+    assert (looked.wrong(signs, reload), looked.in_force(signs, reload, 0)) == ("", True)
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+def test_a_daemon_that_has_to_answer_nowhere_may_listen_nowhere(monkeypatch, mta):
+    host = Daemons(mta, set(), [], monkeypatch)
+    unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"], "listens": []}
+    assert Service(host, unit, [], 0.05).activate("restart") == ""
+
+
 @pytest.mark.parametrize("mta", COMMANDS)
 @pytest.mark.parametrize(
     ("unit", "said"),
