@@ -12,6 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
 from ansible_collections.mailops.postmaster.plugins.module_utils.mistakes import BadInputError
+from ansible_collections.mailops.postmaster.plugins.module_utils.variables import mistakes, unknown, warnings
 
 
 class ActionModule(ActionBase):
@@ -23,8 +24,12 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        names = unknown(task_vars or {})
+        misspelled = mistakes(names)
         try:
-            result.update(changed=False, plan=build(self._task.args, dt.date.today()))
+            plan = build(self._task.args, dt.date.today())
         except BadInputError as error:
-            raise AnsibleActionFail(str(error)) from error
-        return result
+            raise AnsibleActionFail("\n".join([*misspelled, *error.errors])) from error
+        if misspelled:
+            raise AnsibleActionFail("\n".join(misspelled))
+        return {**result, "changed": False, "plan": plan, "warnings": warnings(names)}

@@ -40,26 +40,19 @@ def defences(note: Collector, variables: Mapping[str, Any], today: dt.date) -> d
     ``reason`` and ``until`` (the last day)."""
     zones = note.typed(BLOCKLISTS, variables.get(BLOCKLISTS, []), list, "a list of the DNS zones of blocklists")
     blocked = note.typed(BLOCKED_CLIENTS, variables.get(BLOCKED_CLIENTS, []), list, "a list")
-    switches = {name: _switch(note, variable, variables) for name, variable in SWITCHES.items()}
+    switches = {name: note.switch(variable, variables.get(variable, False)) for name, variable in SWITCHES.items()}
     clients = [_blocked(note, f"{BLOCKED_CLIENTS}[{index}]", item) for index, item in enumerate(blocked)]
-    rate = variables.get(CLIENT_RATE, 0)
+    rate = note.number(CLIENT_RATE, variables.get(CLIENT_RATE, 0), LOWEST_RATE, 100000, zero="any number")
     greylist = note.number(GREYLIST, variables.get(GREYLIST, 0), 0, 86400)
     up = {**switches, "blocklists": zones, "greylist": greylist}
     return {
         "on": [name for name in ORDER if up[name]],
         "blocklists": [note.canonical(BLOCKLISTS, zone, canonical.domain) for zone in zones],
         "greylist": greylist,
-        "client_rate": rate and note.number(CLIENT_RATE, rate, LOWEST_RATE, 100000),
+        "client_rate": rate,
         "message_size": note.number(MESSAGE_SIZE, variables.get(MESSAGE_SIZE, 52428800), SMALLEST, 2**31 - 1),
         "blocked_clients": [item for item in clients if item["until"] >= today.isoformat()],
     }
-
-
-def _switch(note: Collector, variable: str, variables: Mapping[str, Any]) -> bool:
-    value = variables.get(variable, False)
-    if not isinstance(value, bool):
-        note.add(variable, value, "true or false")
-    return value is True
 
 
 def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:

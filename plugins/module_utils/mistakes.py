@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -15,6 +16,9 @@ from .shown import line
 DEEPEST = 20  # levels of lists and dictionaries in one value; the variables have four at most
 # What is shown of a value: characters, levels, items of a list, and the greatest number.
 LONGEST, NESTED, MOST, GREATEST = 1000, 4, 10, 10**40
+
+NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+SWITCH = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
 
 A_SHALLOW_VALUE = f"lists and dictionaries of at most {DEEPEST} levels"
 
@@ -83,14 +87,27 @@ class Collector:
         """The canonical form of a name, of which there is one however it is written."""
         found = self.canonical(variable, name, form)
         if found and found in taken:
-            self.add(variable, name, "each name once, in any letter case")
+            self.add(variable, name, f"each name once, however it is written; {found!r} stands there already")
         return found
 
-    def number(self, variable: str, value: Any, least: int, most: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            self.add(variable, value, f"a whole number from {least} to {most}")
+    def number(self, variable: str, value: Any, least: int, most: int, zero: str = "") -> int:
+        """A whole number, which may be given as text (--extra-vars). ``zero``: what 0 means, where that is allowed."""
+        found = int(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, int)
+            or not (least <= found <= most or (zero and not found))
+        ):
+            self.add(variable, value, f"{f'0 for {zero}, or ' if zero else ''}a whole number from {least} to {most}")
             return least
-        return int(value)
+        return int(found)
+
+    def switch(self, variable: str, value: Any) -> bool:
+        """True or false, which may be given as a word (--extra-vars)."""
+        found = SWITCH.get(value.lower()) if isinstance(value, str) else value
+        if not isinstance(found, bool):
+            self.add(variable, value, "true or false")
+        return found is True
 
 
 def quoted(value: Any) -> str:

@@ -18,6 +18,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.registry im
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.registry import SPOOLS
 from ansible_collections.mailops.postmaster.plugins.module_utils.requirements import REQUIREMENTS
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
+from ansible_collections.mailops.postmaster.plugins.module_utils.variables import INTERNAL, PUBLIC
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins" / "module_utils"
@@ -40,6 +41,7 @@ PURE = [
     "secrecy.py",
     "secret_settings.py",
     "shown.py",
+    "variables.py",
     "aliases/table.py",
     "aliases/edit.py",
     "aliases/expand.py",
@@ -229,3 +231,30 @@ def test_the_page_of_what_was_measured_has_every_row_and_no_blank():
     assert [row[0] for row in rows] == list(REQUIREMENTS)
     assert len(heads) == 2 + 2 * len(KNOWN)
     assert all(len(row) == len(heads) and all(row) for row in rows)
+
+
+def named_by_tasks(node):
+    """The variables that tasks set."""
+    if isinstance(node, list):
+        return {name for item in node for name in named_by_tasks(item)}
+    if not isinstance(node, dict):
+        return set()
+    register = node.get("register", [])
+    own = {*(node.get("vars") or {}), *([register] if isinstance(register, str) else [])}
+    return own | {name for inner in node.values() for name in named_by_tasks(inner)}
+
+
+def by_prefix(names):
+    return {
+        prefix: tuple(sorted(name[len(prefix) :] for name in names if name.startswith(prefix))) for prefix in PUBLIC
+    }
+
+
+def test_the_names_of_all_variables_are_known():
+    """A name that is not would be called misspelled."""
+    specs = [load(path)["argument_specs"] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")]
+    public = {name for spec in specs for entry in spec.values() for name in entry.get("options", {})}
+    own = {name for path in (ROOT / "roles").glob("*/vars/**/*.yml") for name in load(path)}
+    own |= {name for path in (ROOT / "roles").glob("*/tasks/*.yml") for name in named_by_tasks(load(path))}
+    assert by_prefix(public) == PUBLIC
+    assert by_prefix(own - public) == INTERNAL

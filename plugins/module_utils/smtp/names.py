@@ -27,13 +27,17 @@ A_LOCAL_PART = "the local part of an address: letters, digits, dots and !#$%&'*+
 
 
 def domain(value: str) -> str:
-    """A domain as A-labels in lower case, converted where it is given in another script. Raises ValueError."""
+    """A domain as A-labels in lower case, converted where it is given in another script. Raises ValueError.
+
+    The dot at the end, by which the DNS tells a whole name, has no place in SMTP, and is taken away.
+    """
     if DEVIATING.search(value):
         raise ValueError(A_DOMAIN + "; one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)")
     if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
         raise ValueError(A_DOMAIN)
     try:
         name = (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
+        name = name[:-1] if name.endswith(".") else name
     except UnicodeError:
         raise ValueError(A_DOMAIN) from None
     labels = name.split(".")

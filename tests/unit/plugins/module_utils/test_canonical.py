@@ -16,6 +16,10 @@ CANONICAL = [
     (canonical.domain, "example\uff0eorg", "example.org"),  # a full stop as wide as an ideograph
     (canonical.domain, "\uff45xample.org", "example.org"),
     (canonical.domain, "1.example", "1.example"),
+    (canonical.domain, "Example.ORG.", "example.org"),
+    (canonical.domain, "bücher.example。", "xn--bcher-kva.example"),
+    (canonical.next_hop, "primary.example.com.:26", "[primary.example.com]:26"),
+    (canonical.target, "alice@example.org.", "alice@example.org"),
     (canonical.address, "192.0.2.1", "192.0.2.1"),
     (canonical.address, "2001:DB8:0:0::1", "2001:db8::1"),
     (canonical.network, "192.0.2.0/24", "192.0.2.0/24"),
@@ -90,7 +94,18 @@ NOT_ACCOUNTS = [
     *("", "al ice", "alice\n", "alice.", ".alice", "a..b", "-alice", "al/ice", "/x", "|x", "alice'", "álice", "a" * 65),
 ]
 NOT_DOMAINS = [
-    *("", "mx1", "example.org.", "example..org", "-a.example", "exa mple.org", "example.org\n", "_dmarc.example.org"),
+    *(
+        "",
+        "mx1",
+        "mx1.",
+        "example.org..",
+        ".",
+        "example..org",
+        "-a.example",
+        "exa mple.org",
+        "example.org\n",
+        "_dmarc.example.org",
+    ),
     *(
         "192.0.2.1",
         "127.0.0.0x1",

@@ -65,7 +65,7 @@ def model(**changes):
         ("mta_virtual_domains", {"example.net": {"sales": "a\x00b"}}, "without line breaks"),
         ("mta_virtual_domains", {"example.org": {}}, "does not stand in mta_domains"),
         ("mta_virtual_domains", {"mx1.example.org": {}}, "does not stand in mta_domains"),
-        ("mta_command_timeout", "120", "a whole number from 10 to 3600"),
+        ("mta_command_timeout", "120s", "a whole number from 10 to 3600"),
         ("mta_command_timeout", 9, "a whole number from 10 to 3600"),
         ("mta_command_timeout", 3601, "a whole number from 10 to 3600"),
         ("mta_command_timeout", True, "a whole number from 10 to 3600"),

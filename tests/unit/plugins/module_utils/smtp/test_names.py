@@ -44,7 +44,10 @@ REFUSED = [
     *((names.domain, value) for value in ("", ".", "a..b", "-a.example", "a-.example", "a b.example", "a_b.example")),
     *((names.server, f"fe80::1%{zone}") for zone in ("", "x y", "x\n", "x ; 0.0.0.0", "x]", "\u0663", "a" * 16, "x%y")),
     *((names.server, value) for value in ("192.0.2.1%eth0", "[fe80::1%x ; y]:25", "mx.example.org%x")),
-    *((names.domain, value) for value in ("example.org.", "192.0.2.1", "a" * 64 + ".example", "a.example\n")),
+    *(
+        (names.domain, value)
+        for value in ("example.org..", ".", "192.0.2.1.", "192.0.2.1", "a" * 64 + ".example", "a.example\n")
+    ),
     *((names.domain, value) for value in (".".join(["a" * 60] * 5), "ü" * 64 + ".example", "a\u2028b.example")),
     # Python would make strasse.example of the first one, which is the domain of somebody else
     *((names.domain, value) for value in ("stra\u00dfe.example", "STRA\u1e9eE.example", "\u03b1\u03c2.example")),

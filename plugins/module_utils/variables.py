@@ -1,0 +1,72 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The names of the roles' variables, so that a misspelled one does not pass for one that is not set. Pure."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What a user may set: what follows each prefix.
+PUBLIC: dict[str, tuple[str, ...]] = {
+    "mta_": (
+        *("backend", "blocklists", "client_rate", "command_timeout", "confirm_timeout", "domains", "extra_settings"),
+        *("greylist", "helo_checks", "hostname", "listen", "message_size", "postmaster", "postmaster_blocked_clients"),
+        *("postmaster_notices", "postmaster_unread_days", "relay_domains", "sender_checks", "service", "spam_filter"),
+        *("spf", "trusted_networks", "virtual_domains"),
+    ),
+    "role_addresses_": ("domains", "packages", "path", "rebuild", "services", "strategy", "targets"),
+    "verify_": (
+        *("allowed_accounts", "domains", "exempt", "from", "host", "layers", "relay_domains", "remove_messages"),
+        *("report_only", "role_addresses", "send", "send_forms", "servers", "timeout", "unread_days"),
+    ),
+}
+# What the roles set themselves.
+INTERNAL: dict[str, tuple[str, ...]] = {
+    "mta_": (
+        *("answers", "backend_aliases_mode", "backend_aliases_rebuild", "backend_defences", "backend_own"),
+        *("backend_packages", "backend_refusals", "backend_refused", "backend_settings", "backend_systems"),
+        *("backend_tested", "backend_transaction", "defences_needs", "defences_services", "defences_shared", "listens"),
+        *("old", "replaces", "spam_mark", "spam_refusal", "system", "transaction", "undone"),
+    ),
+    "role_addresses_": ("asked", "host", "missing", "mta", "plan"),
+    "verify_": ("all", "asked", "known", "probe", "relayed", "result", "served"),
+}
+CLOSE = 0.75  # of two names that are as good as one (difflib)
+
+
+def _names(parts: dict[str, tuple[str, ...]]) -> list[str]:
+    return [prefix + name for prefix, names in parts.items() for name in names]
+
+
+KNOWN = frozenset([*_names(PUBLIC), *_names(INTERNAL)])
+
+
+def unknown(names: Iterable[str]) -> dict[str, str]:
+    """The names that begin as those of the roles do and are none of them; each with the one that may have been meant,
+    empty where none is like it."""
+    found = {name: prefix for name in names for prefix in PUBLIC if name.startswith(prefix)}
+    return {name: _meant(name, prefix) for name, prefix in sorted(found.items()) if name not in KNOWN}
+
+
+def _meant(name: str, prefix: str) -> str:
+    close = get_close_matches(name[len(prefix) :].lower(), PUBLIC[prefix], 1, CLOSE)
+    return prefix + close[0] if close else ""
+
+
+def mistakes(found: dict[str, str]) -> list[str]:
+    """A sentence for each name that was most likely misspelled."""
+    return [f"{name}: there is no such variable; did you mean {meant}?" for name, meant in found.items() if meant]
+
+
+def warnings(found: dict[str, str]) -> list[str]:
+    """A sentence for each of the others: another role may have such a name, too."""
+    return [
+        f"{name} is no variable of this collection, and nothing was done with it"
+        for name, meant in found.items()
+        if not meant
+    ]
