@@ -101,7 +101,8 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     local = _each(note, NAMES.domains, get(NAMES.domains, []), canonical.domain)
     virtual = _virtual(note, get(NAMES.virtual, {}))
     relay = _relay(note, get(NAMES.relay, {}), hostname)
-    _disjoint(note, {NAMES.domains: [*local, hostname], NAMES.virtual: virtual, NAMES.relay: relay})
+    own = [name for name in local if name != hostname]
+    _disjoint(note, {NAMES.hostname: [hostname], NAMES.domains: own, NAMES.virtual: virtual, NAMES.relay: relay})
 
     service = get(NAMES.service, "mx")
     if service not in SERVICES:
@@ -135,7 +136,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "defences": defences(note, variables, today),
     }
     model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}
-    _nothing_beyond(note, model)
+    _nothing_beyond(note, model, variables)
     if not note.errors:
         _no_loops(note, model)
     if note.errors:
@@ -195,7 +196,8 @@ def _disjoint(note: Collector, served: Mapping[str, Iterable[str]]) -> None:
     for variable, domains in served.items():
         for domain in filter(None, domains):
             if seen.setdefault(domain, variable) != variable:
-                note.add(variable, domain, f"a domain that does not stand in {seen[domain]} as well")
+                allowed = f"a domain that does not stand in {seen[domain]} as well"
+                note.add(variable, note.written(variable, domain), allowed)
 
 
 def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: Any) -> dict[str, list[str]]:
@@ -210,7 +212,7 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
     )
     if "postmaster" in listed:
         allowed = f"any name but postmaster, whose target is {NAMES.postmaster}"
-        note.add(f"{NAMES.targets}['postmaster']", listed["postmaster"], allowed)
+        note.add(NAMES.targets, note.written(NAMES.targets, "postmaster"), allowed)
     wanted.update(listed)
     return {name: [] if found == [name] else found for name, found in wanted.items() if name}
 
@@ -281,13 +283,13 @@ def _listen(note: Collector, service: str, value: Any) -> list[str]:
     return found if service == "mx" or "all" in found else _unique([*found, "loopback"])
 
 
-def _nothing_beyond(note: Collector, model: Mapping[str, Any]) -> None:
+def _nothing_beyond(note: Collector, model: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
     """A host that takes no mail from others has none to relay, and nobody to relay it for who cannot reach it."""
     service = model["service"]
     if service != "mx" and model["relay"]:
-        note.add(NAMES.relay, model["relay"], f"an empty dictionary with {NAMES.service}: {service}")
+        note.add(NAMES.relay, variables[NAMES.relay], f"an empty dictionary with {NAMES.service}: {service}")
     if service == "send_only" and model["trusted"]:
-        note.add(NAMES.trusted, model["trusted"], f"an empty list with {NAMES.service}: send_only")
+        note.add(NAMES.trusted, variables[NAMES.trusted], f"an empty list with {NAMES.service}: send_only")
 
 
 def _notices(note: Collector, value: Any) -> list[str]:

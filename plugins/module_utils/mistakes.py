@@ -37,6 +37,7 @@ class Collector:
     def __init__(self) -> None:
         self.errors: list[str] = []
         self._looked_at: set[int] = set()  # YAML can name one list in very many places
+        self._written: dict[tuple[str, str], Any] = {}  # what the user wrote, by variable and canonical form
 
     def add(self, variable: str, value: Any, allowed: str) -> None:
         self.errors.append(f"{line(variable, LONGEST)}: {quoted(value)} is not allowed here; allowed: {allowed}.")
@@ -55,7 +56,7 @@ class Collector:
         elif id(value) in self._looked_at:
             pass
         elif isinstance(value, str):
-            self.canonical(variable, value, canonical.text)
+            self._form(variable, value, canonical.text)
         elif isinstance(value, Mapping):
             self._looked_at.add(id(value))
             for key, inner in value.items():
@@ -68,11 +69,20 @@ class Collector:
 
     def canonical(self, variable: str, value: Any, form: Callable[[str], str]) -> str:
         """The canonical form of a text; an empty one, and a mistake noted, where it has none."""
+        found = self._form(variable, value, form)
+        self._written.setdefault((variable, found), value)
+        return found
+
+    def _form(self, variable: str, value: Any, form: Callable[[str], str]) -> str:
         try:
             return form(value if isinstance(value, str) else "")
         except ValueError as error:
             self.add(variable, value, str(error))
             return ""
+
+    def written(self, variable: str, found: str) -> Any:
+        """What the user wrote in a variable where its canonical form is ``found``."""
+        return self._written.get((variable, found), found)
 
     def targets(self, variable: str, value: Any) -> list[str]:
         """One target or a list of them; an empty list is a mistake, for it would lead nowhere."""
@@ -87,7 +97,11 @@ class Collector:
         """The canonical form of a name, of which there is one however it is written."""
         found = self.canonical(variable, name, form)
         if found and found in taken:
-            self.add(variable, name, f"each name once, however it is written; {found!r} stands there already")
+            self.add(
+                variable,
+                name,
+                f"each name once, however it is written; {quoted(self.written(variable, found))} is the same name",
+            )
         return found
 
     def number(self, variable: str, value: Any, least: int, most: int, zero: str = "") -> int:

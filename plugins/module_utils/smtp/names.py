@@ -37,7 +37,7 @@ def domain(value: str) -> str:
         raise ValueError(A_DOMAIN)
     try:
         name = (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
-        name = name[:-1] if name.endswith(".") else name
+        name = name.removesuffix(".")
     except UnicodeError:
         raise ValueError(A_DOMAIN) from None
     labels = name.split(".")
