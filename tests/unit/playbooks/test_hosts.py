@@ -1,0 +1,47 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of the playbooks: a group of any name, and never none without a word."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PLAYBOOKS = ["audit", "site"]
+INVENTORY = "[mail_hosts]\n[other]\nmx1\nmx2\n"
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Run a playbook, which connects to nothing; its end and what it says."""
+    (tmp_path / "inventory").write_text(INVENTORY)
+
+    def run(name, *arguments):
+        program = pathlib.Path(sys.executable).parent / "ansible-playbook"
+        command = [program, "-i", tmp_path / "inventory", f"mailops.postmaster.{name}", *arguments]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build"), "ANSIBLE_LOCALHOST_WARNING": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+        return done.returncode, " ".join(done.stdout.split()) + done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+@pytest.mark.parametrize("pattern", ["", "nobody", "other:!other", "mail_hosts"])
+def test_a_pattern_that_matches_no_host_is_an_error(play, name, pattern):
+    given = ["-e", f"mailops_hosts={pattern}"] if pattern else []
+    status, said = play(name, *given)
+    assert (status, f"mailops_hosts: '{pattern or 'mail_hosts'}' matches no host" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+@pytest.mark.parametrize(("pattern", "hosts"), [("other", {"mx1", "mx2"}), ("mx2", {"mx2"}), ("other:!mx1", {"mx2"})])
+def test_the_hosts_of_any_pattern_are_taken(play, name, pattern, hosts):
+    status, said = play(name, "-e", f"mailops_hosts={pattern}", "--list-hosts")
+    assert (status, set(said.rpartition("hosts (")[2].partition(":")[2].split())) == (0, hosts)
