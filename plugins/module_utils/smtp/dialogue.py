@@ -32,13 +32,16 @@ RULES: dict[str, dict[str, str]] = {
     "plain": {**ACCEPT, **dict.fromkeys(("500", "501", "502", "503", "504", "530"), FAIL)},
     "parse": {"2": PASS, "5": PASS, **dict.fromkeys(("500", "501", "502", "503", "504", "530", "555"), FAIL)},
     "refuse": {"2": UNLIKE_CONTROL, "4": PASS, "421": INCONCLUSIVE, "5": PASS},
+    "relay": {"2": FAIL, "4": PASS, "421": INCONCLUSIVE, "452": INCONCLUSIVE, "5": PASS},
     "deny": {"2": FAIL, "5": PASS},
     "unknown": {"2": FAIL, "5": PASS},
     "any": dict.fromkeys("0245", SKIPPED),
 }
 # The same where it was the HELO or MAIL before the step that was refused: then nothing was seen to be turned away.
-REFUSED_BEFORE = {**RULES, "second": ACCEPT, "parse": ACCEPT, "refuse": {}, "unknown": {}}
-NEGATIVE = ("refuse", "deny", "unknown", "any")
+REFUSED_BEFORE = {**RULES, "second": ACCEPT, "parse": ACCEPT, "refuse": {}, "relay": {}, "unknown": {}}
+# A sender that is refused relays nothing.
+REFUSED_SENDER = {**REFUSED_BEFORE, "relay": dict.fromkeys(("501", "550", "551", "553", "554"), PASS)}
+NEGATIVE = ("refuse", "relay", "deny", "unknown", "any")
 
 # Of these rows many steps are one question: the first that is not in order stands for all of them.
 FOLDED = ("A11",)
@@ -81,7 +84,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "{address} is refused, and the host's own bounces name that as theirs",
         "count the host's name among its domains",
     ),
-    "N1": ("{address} is accepted: an open relay", "accept foreign domains from trusted networks only"),
+    "N1": ("{address} is accepted{from_whom}: an open relay", "accept foreign domains from trusted networks only"),
     "N2": ("any name without a domain is accepted", "refuse recipients that do not exist"),
     "N3": (
         "a made-up name at {domain} is accepted: what RCPT says of other addresses there tells nothing",
@@ -115,7 +118,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and the row and rule by which its reply is judged. ``control`` is the step to compare it with."""
+    """One command, and the row and rule by which its reply is judged. ``control`` is the step to compare it with, and
+    ``sender`` the one that this is about, if it is about one."""
 
     check: str
     command: str
@@ -123,6 +127,11 @@ class Step:
     domain: str = ""
     rule: str = "accept"
     control: Step | None = None
+    sender: str | None = None
+
+    @property
+    def from_whom(self) -> str:
+        return "" if self.sender is None else f" from the sender <{self.sender}>"
 
     @property
     def negative(self) -> bool:
@@ -179,11 +188,15 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
         rcpt("A6", home.address, home.domain, "second" if number else "accept", home)
         for number, home in enumerate(homes)
     ]
+    bounces.append(_relayed(target, ""))
     if target.name:
         positives.append(rcpt("B5", f"Postmaster@{target.name}", target.name if target.name in domains else ""))
     bad_sender = [rcpt("A8", home.address, home.domain, "accept", home) for home in homes]
     own_senders = [
-        Transaction((rcpt("A7", home.address, home.domain, "accept", home),), home.address)
+        Transaction(
+            (rcpt("A7", home.address, home.domain, "accept", home), _relayed(target, home.address, home.domain)),
+            home.address,
+        )
         for home in homes
         if home.domain in target.served
     ]
@@ -202,7 +215,7 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
 def judge(step: Step, heard: Heard, control: Check | None = None) -> Check:
     """The verdict on one step; ``control`` is that on the step's control."""
     answer = heard.answer
-    rules = (RULES if heard.command == step.command else REFUSED_BEFORE)[step.rule]
+    rules = _rules(step, heard)[step.rule]
     code = str(answer.code)
     verdict = rules.get(code, rules.get(code[0], INCONCLUSIVE))
     message, remedy = "", ""
@@ -212,7 +225,8 @@ def judge(step: Step, heard: Heard, control: Check | None = None) -> Check:
     if verdict == FAIL and step.check in LATITUDE and LATITUDE[step.check].search(answer.text):
         verdict, message = PASS, "refused as the domain's own policy asks (SPF)"
     elif verdict == FAIL:
-        message, remedy = (text.format(**vars(step), code=answer.code) for text in FINDINGS[step.check])
+        words = {**vars(step), "from_whom": step.from_whom, "code": answer.code}
+        message, remedy = (text.format(**words) for text in FINDINGS[step.check])
         remedy = REMEDIES.get(answer.code, remedy)
     elif verdict == INCONCLUSIVE:
         message = _why_inconclusive(step, heard)
@@ -224,6 +238,12 @@ def judge(step: Step, heard: Heard, control: Check | None = None) -> Check:
     return Check(
         step.check, verdict, step.address, heard.command, answer.code, answer.text, message, remedy, step.domain
     )
+
+
+def _rules(step: Step, heard: Heard) -> Mapping[str, dict[str, str]]:
+    if heard.command == step.command:
+        return RULES
+    return REFUSED_SENDER if heard.command.startswith("MAIL ") else REFUSED_BEFORE
 
 
 def verdicts(transactions: Sequence[Transaction], heard: Mapping[Step, Heard]) -> list[Check]:
@@ -298,6 +318,12 @@ def _negatives(target: Target, nonce: str) -> list[Step]:
             rcpt("N1", f'"postmaster@{foreign}"@{domain}', domain, "refuse", control),
         )
     return steps
+
+
+def _relayed(target: Target, sender: str, domain: str = "") -> Step:
+    """Row N1 for a sender that a server may take for one of its own people."""
+    address = f"postmaster@{target.foreign_domain}"
+    return Step("N1", f"RCPT TO:<{address}>", address, domain, "relay", sender=sender)
 
 
 def _first(checks: Sequence[Check], like: Check) -> Check:

@@ -38,6 +38,7 @@ EHLO_TO_ORG = {
     "A7": ["postmaster@example.org"],
     "A8": ["postmaster@example.org"],
     "N1": [
+        "postmaster@foreign.invalid",
         "postmaster%foreign.invalid@example.org",
         "@example.org:postmaster@foreign.invalid",
         '"postmaster@foreign.invalid"@example.org',
@@ -52,7 +53,7 @@ TO_NO_DOMAIN = {
     "A8": ["Postmaster"],
     "A14": ["postmaster@example.org"],
     "A16": ["postmaster"],
-    "N1": ["postmaster@foreign.invalid", "foreign.invalid!postmaster"],
+    "N1": ["postmaster@foreign.invalid", "postmaster@foreign.invalid", "foreign.invalid!postmaster"],
     "N2": ["nosuch"],
 }
 # What each rule makes of a reply: pass, fail, inconclusive, skipped.
@@ -62,6 +63,7 @@ VERDICTS = {
     "plain": {250: "p", 450: "i", 530: "f", 500: "f", 0: "i"},
     "parse": {250: "p", 450: "i", 550: "p", 554: "p", 553: "p", 500: "f", 501: "f", 555: "f", 0: "i"},
     "refuse": {250: "f", 252: "f", 450: "p", 454: "p", 421: "i", 550: "p", 501: "p", 0: "i", 354: "i"},
+    "relay": {250: "f", 450: "p", 454: "p", 452: "i", 421: "i", 550: "p", 0: "i"},
     "deny": {250: "f", 452: "i", 552: "p", 0: "i"},
     "unknown": {250: "f", 450: "i", 550: "p", 0: "i"},
     "any": {250: "s", 450: "s", 550: "s", 0: "s"},
@@ -73,6 +75,7 @@ BEFORE = {
     "plain": {450: "i", 530: "f", 550: "f"},
     "parse": {450: "i", 550: "f"},
     "refuse": {450: "i", 550: "i"},
+    "relay": {450: "i", 550: "p"},
     "unknown": {450: "i", 550: "i"},
     "any": {550: "s"},
 }

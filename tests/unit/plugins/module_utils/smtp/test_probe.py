@@ -38,9 +38,15 @@ def refusing(wrong, reply="550 5.1.1 User unknown"):
 
 
 def accepting(address):
+    return accepting_from(lambda asked, _sender: address(asked))
+
+
+def accepting_from(wrong):
+    """A server that takes what ``wrong(address, sender)`` says, and else keeps the rules."""
+
     class Accepting(Mail):
         def rcpt(self, asked, sender, before):
-            return "250 Ok" if address(asked) else super().rcpt(asked, sender, before)
+            return "250 Ok" if wrong(asked, sender) else super().rcpt(asked, sender, before)
 
     return Server, Accepting
 
@@ -144,6 +150,9 @@ MUTANTS = [
     ("N1", accepting(lambda address: address == "@example.net:postmaster@foreign.invalid")),
     ("N1", accepting(lambda address: address == '"postmaster@foreign.invalid"@example.org')),
     ("N1", accepting(lambda address: address == "@example.com:postmaster@foreign.invalid")),
+    ("N1", accepting_from(lambda address, sender: "foreign" in address and sender.endswith("@example.org"))),
+    ("N1", accepting_from(lambda address, sender: "foreign" in address and sender == "postmaster@example.net")),
+    ("N1", accepting_from(lambda address, sender: address == "postmaster@foreign.invalid" and not sender)),
     ("N2", accepting(lambda address: "@" not in address and "!" not in address)),
     ("N3", accepting(lambda address: address.endswith("@example.org"))),
     ("R11", refusing(lambda address, *_: address == "abuse@example.net")),
