@@ -62,6 +62,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),
         Requirement("N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "another name without a domain is refused"),
         Requirement("N3", ACCEPTS, "control", POLICY, "a name that does not exist is refused", "warn"),
+        Requirement("N4", ACCEPTS, "RFC 2505 2.1", MUST, "a subdomain that is not served is not relayed"),
         Requirement(
             "E1",
             ACCEPTS,

@@ -12,7 +12,7 @@ short_description: Ask SMTP servers whether they accept mail for postmaster in e
 version_added: 0.1.0
 description:
   - Talks SMTP to each server as a stranger would, and judges every reply by one row of the catalogue; rows A1 to A8,
-    A11, A12, A14 to A17, B5, N1 to N3, E1, and R11 for the other role addresses.
+    A11, A12, A14 to A17, B5, N1 to N4, E1, and R11 for the other role addresses.
   - The submission service of the host is asked, too, where there is one; whether port 587 takes mail without AUTH.
   - It asks with C(MAIL) and C(RCPT). Nothing is sent unless O(send=true).
   - Run it from a host that the servers do not trust. From the mail host itself the negative rows say little.

@@ -41,6 +41,10 @@ REFUSED = [
     ("N2", "nosuch"),
     ("N3", "nosuch@{L}"),
     ("N3", "nosuch@{V}"),
+    ("N4", "nosuch@nosuch.{L}"),
+    ("N4", "nosuch@nosuch.{V}"),
+    ("N4", "nosuch@nosuch.{R}"),
+    ("N4", "postmaster@nosuch.{R}"),
 ]
 
 

@@ -90,6 +90,10 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "a made-up name at {domain} is accepted: what RCPT says of other addresses there tells nothing",
         "refuse recipients that do not exist, unless {domain} is a catch-all on purpose",
     ),
+    "N4": (
+        "{address} is accepted: mail for each subdomain of {domain} is relayed",
+        "relay for {domain} alone (in Postfix parent_domain_matches_subdomains has relay_domains unless it is set)",
+    ),
     "R11": ("mail for {address} is refused", "accept {address}: an alias, a virtual entry or an account"),
     "E1": ("the server greets with {code}, and then does not keep to it", "after 554 wait for QUIT, answer 503"),
 }
@@ -316,6 +320,8 @@ def _negatives(target: Target, nonce: str) -> list[Step]:
             rcpt("N1", f"postmaster%{foreign}@{domain}", domain, "refuse", control),
             rcpt("N1", f"@{domain}:postmaster@{foreign}", domain, "refuse"),
             rcpt("N1", f'"postmaster@{foreign}"@{domain}', domain, "refuse", control),
+            # a backup MX takes every name at the domain itself, and that says nothing of others
+            rcpt("N4", f"{nonce}@{nonce}.{domain}", domain, "refuse", control if rule == "unknown" else None),
         )
     return steps
 

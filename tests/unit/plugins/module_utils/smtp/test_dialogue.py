@@ -44,6 +44,7 @@ EHLO_TO_ORG = {
         '"postmaster@foreign.invalid"@example.org',
     ],
     "N3": ["nosuch@example.org"],
+    "N4": ["nosuch@nosuch.example.org"],
     "R11": ["abuse@example.org", "ABUSE@example.org", "noc@example.org", "NOC@example.org"],
 }
 TO_NO_DOMAIN = {

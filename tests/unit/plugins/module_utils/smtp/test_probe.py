@@ -155,6 +155,8 @@ MUTANTS = [
     ("N1", accepting_from(lambda address, sender: address == "postmaster@foreign.invalid" and not sender)),
     ("N2", accepting(lambda address: "@" not in address and "!" not in address)),
     ("N3", accepting(lambda address: address.endswith("@example.org"))),
+    ("N4", accepting(lambda address: address.endswith(".example.com"))),
+    ("N4", accepting(lambda address: address.endswith(".example.org"))),
     ("R11", refusing(lambda address, *_: address == "abuse@example.net")),
     ("R11", refusing(lambda address, *_: address == "ABUSE@example.org")),
     ("E1", (NotReallyShut, None)),
@@ -227,7 +229,7 @@ def test_a_polite_probe_needs_few_connections_and_few_transactions(serve):
     mail, port = start(serve, Server, Mail)
     ask(port)
     said = Counter(mail.commands)
-    assert (mail.sessions, said["MAIL"], said["RSET"]) == (4, 9, 6)
+    assert (mail.sessions, said["MAIL"], said["RSET"]) == (5, 10, 6)
 
 
 @pytest.mark.parametrize("server", [Shut, Shut521, Shut521AndGone])
@@ -300,6 +302,7 @@ def test_where_every_name_is_accepted_the_control_row_says_that_the_answers_tell
     result = ask(port)
     assert "tells nothing" in of(result, "N3", "fail")[0].message
     assert {check.domain for check in of(result, "N1", "skipped")} == {"", *SERVED, *RELAYED}
+    assert {check.domain for check in of(result, "N4", "skipped")} == {*SERVED}
 
 
 def test_a_backup_mx_need_not_know_the_recipients(serve):
