@@ -56,7 +56,7 @@ def make_way(path: str) -> None:
 
 
 def move_aside(path: str, what: str) -> None:
-    """Give what is there another name in its directory. ``what`` it is goes into the remark: "is a directory"."""
+    """Give what is there another name in its directory. ``what`` it is goes into the remark: "is a directory, not a regular file"."""
     folder, name = os.path.split(path)
     aside = ASIDE + secrets.token_hex(8)
     handle = os.open(folder, FOLDER)
@@ -64,7 +64,7 @@ def move_aside(path: str, what: str) -> None:
         rename_in(handle, name, aside)
     finally:
         os.close(handle)
-    remark(f"{path} {what} and was in the way: it was moved to {os.path.join(folder, aside)}; look who made it")
+    remark(f"{path} {what}, and was in the way: it was moved to {os.path.join(folder, aside)}; look who made it")
 
 
 def clear(path: str) -> None:
@@ -78,7 +78,7 @@ def in_the_way(targets: Iterable[str]) -> list[str]:
     """What a change of these files will move aside, a sentence each."""
     places = [place for target in targets for place in (next_of(target), before_of(target))]
     seen = [(place, not_ours(place)) for place in places]
-    return [f"{place} is {found} and is in the way: a run moves it aside" for place, found in seen if found]
+    return [f"{place} is {found}, and is in the way: a run moves it aside" for place, found in seen if found]
 
 
 def forget(target: str, tell: bool = True) -> None:

@@ -134,4 +134,4 @@ def test_what_was_moved_aside_is_a_warning(run, tmp_path):
         (tmp_path / name).mkdir()
     warnings = run()["warnings"]
     for name in (".main.cf.next", ".aliases.next"):
-        assert any(f"{tmp_path / name} is a directory and was in the way" in str(text) for text in warnings)
+        assert any(f"{tmp_path / name} is a directory, and was in the way" in str(text) for text in warnings)
