@@ -4,7 +4,8 @@
 """What a local user does so that a server serves nobody else: she holds as many connections as it takes.
 
 ``crowd.py ADDRESS COUNT``. She comes from several addresses of loopback, for a server may limit each of them. One that
-is closed is opened anew at once. systemd is told when the first ones have been tried.
+is closed is opened anew at once, and so is one that is not greeted: a server whose queue is full forgets connections
+that their clients take for open. systemd is told when the first ones have been tried.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import os
 import selectors
 import socket
 import sys
+import time
 
 PORT = 25
 SOURCES = [f"127.0.0.{last}" for last in range(1, 9)]
 STEP = 10  # connections that are opened at once
 PACE = 0.2  # seconds at the most for them to be greeted
+GIVEN_UP = 5.0  # seconds after which one that was not greeted is opened anew
 
 
 class Crowd:
@@ -28,6 +31,7 @@ class Crowd:
         self._address, self._count, self._tried = address, count, 0
         self._selector = selectors.DefaultSelector()
         self._open: set[socket.socket] = set()
+        self._waiting: dict[socket.socket, float] = {}  # since when one was not greeted
 
     def fill(self) -> None:
         """Open some that are missing: a queue that is full would have all others wait for seconds."""
@@ -39,9 +43,10 @@ class Crowd:
             sock.connect_ex((self._address, PORT))
             self._selector.register(sock, selectors.EVENT_READ)
             self._open.add(sock)
+            self._waiting[sock] = time.monotonic()
 
     def look(self) -> None:
-        """Give up those that the server has closed, or refuses to serve."""
+        """Give up those that the server has closed, refuses to serve, or has forgotten."""
         for key, _events in self._selector.select(PACE):
             sock = key.fileobj
             assert isinstance(sock, socket.socket)
@@ -49,9 +54,16 @@ class Crowd:
             with contextlib.suppress(OSError):
                 said = sock.recv(4096)
             if not said or said.startswith(b"421"):
-                self._selector.unregister(sock)
-                sock.close()
-                self._open.remove(sock)
+                self._close(sock)
+            self._waiting.pop(sock, None)
+        for sock in [one for one, since in self._waiting.items() if time.monotonic() - since > GIVEN_UP]:
+            self._close(sock)
+
+    def _close(self, sock: socket.socket) -> None:
+        self._selector.unregister(sock)
+        sock.close()
+        self._open.remove(sock)
+        self._waiting.pop(sock, None)
 
 
 def hold(address: str, count: int) -> None:

@@ -56,7 +56,7 @@ def make_way(path: str) -> None:
 
 
 def move_aside(path: str, what: str) -> None:
-    """Give what is there another name in its directory. ``what`` it is goes into the remark: "is a directory, not a regular file"."""
+    """Give what is there another name in its directory. ``what`` it is goes into the remark: "is a directory"."""
     folder, name = os.path.split(path)
     aside = ASIDE + secrets.token_hex(8)
     handle = os.open(folder, FOLDER)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-ESTABLISHED, CLOSE_WAIT, LISTENING = "01", "08", "0A"
+ESTABLISHED, HANDSHAKE, FIN_WAIT2, TIME_WAIT, CLOSE_WAIT, LISTENING = "01", "03", "05", "06", "08", "0A"
 
 
 @dataclass(frozen=True)

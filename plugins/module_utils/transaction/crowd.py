@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
-from .._system.tcp_table import CLOSE_WAIT, ESTABLISHED
+from .._system.tcp_table import CLOSE_WAIT, ESTABLISHED, FIN_WAIT2, HANDSHAKE, TIME_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +22,23 @@ if TYPE_CHECKING:
 FULL = re.compile(r"too many .*connections|all server ports are busy", re.IGNORECASE)
 MANY = 10  # clients that are served: with fewer a server that accepts nobody else hangs for another reason
 SHOWN = 3  # clients that are named
+OPEN = (ESTABLISHED, CLOSE_WAIT)  # a server's end of a connection that it has
+QUEUED = (*OPEN, HANDSHAKE)  # or will have
+CLOSED = (FIN_WAIT2, TIME_WAIT)  # a client's end after it was closed
+STATES = (*QUEUED, *CLOSED)  # of the sockets that ``Crowd.at`` looks at
+
+End = tuple[str, int]  # of a connection: an address and a port
 
 
 @dataclass(frozen=True)
 class Crowd:
     """The connections at one port. ``served``: how many each client has of those that the server has accepted; a client
-    is an address, and on this host an account, too. ``waiting``: the clients' ends that it has not accepted yet."""
+    is an address, and on this host an account, too. ``waiting``: the clients' ends that it has not accepted yet.
+    ``accepted``: those that it has accepted, and may have closed since."""
 
     served: Counter[str]
-    waiting: frozenset[tuple[str, int]] = frozenset()
+    waiting: frozenset[End] = frozenset()
+    accepted: frozenset[End] = frozenset()
 
     @classmethod
     def at(cls, port: int, entries: Iterable[Entry], account: Callable[[int], str]) -> Crowd:
@@ -42,17 +50,22 @@ class Crowd:
             if one.state == ESTABLISHED and one.inode != "0":
                 uid = makers.get((one.peer, one.peer_port))
                 served[one.peer if uid is None else f"{one.peer} (account {account(uid)})"] += 1
-        queued = [one for one in here if one.state in (ESTABLISHED, CLOSE_WAIT) and one.inode == "0"]
-        return cls(served, frozenset((one.peer, one.peer_port) for one in queued))
+        waiting = {(one.peer, one.peer_port) for one in here if one.state in QUEUED and one.inode == "0"}
+        held = {(one.peer, one.peer_port) for one in here if one.state in OPEN and one.inode != "0"}
+        # the kernel of a server has acknowledged that this end was closed, so that it has known it
+        closed = {(one.address, one.port) for one in known if one.peer_port == port and one.state in CLOSED}
+        return cls(served, frozenset(waiting), frozenset(held | (closed - waiting)))
 
     def explains_421(self, text: str) -> bool:
         """Whether the server says so because it serves others."""
         return bool(self.served and FULL.search(text))
 
-    def explains_silence(self, own: tuple[str, int] | None) -> bool:
-        """Whether there is no answer because the server serves others: they wait for it as well, and so does ``own``,
-        the end of a connection that was made. One that the server has accepted is not in its queue."""
-        return sum(self.served.values()) >= MANY and (own in self.waiting if own else bool(self.waiting))
+    def explains_silence(self, own: End | None) -> bool:
+        """Whether there is no answer because the server serves others, and has not accepted ``own``, the end of a
+        connection that was made. That waits, or is forgotten: a full queue drops connections that their clients take
+        for open. Where none was made, others have to be seen waiting."""
+        unheard = own not in self.accepted if own else bool(self.waiting)
+        return sum(self.served.values()) >= MANY and unheard
 
     def __str__(self) -> str:
         """How many connections are held, and who has most of them."""

@@ -9,10 +9,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from .._system.tcp_table import CLOSE_WAIT, ESTABLISHED
 from ..smtp.reply import NoReply
 from ..smtp.transport import Limits, connect, own_name
-from .crowd import Crowd
+from .crowd import STATES, Crowd
 from .force import ENDING, RENEWED, Force
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from .._system.host import Host
     from ..smtp.reply import Answer
+    from .crowd import End
     from .force import Signs
 
 DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
@@ -191,12 +191,12 @@ class Service:
         connection.quit()
         return Wrong(f"{asked}{said.code or ''} {said.text}".strip(), said.code == BUSY, crowd) if wrong else Wrong()
 
-    def _crowd(self, listener: Mapping[str, Any], said: Answer, own: tuple[str, int] | None) -> str:
+    def _crowd(self, listener: Mapping[str, Any], said: Answer, own: End | None) -> str:
         """Who holds the places of a server that says so or does nothing; empty where that is not seen. ``own`` is the
         end of the connection to it, if there was one."""
         if said.code != BUSY and not (isinstance(said, NoReply) and said.late):
             return ""
-        found = Crowd.at(listener["port"], self._host.tcp(ESTABLISHED, CLOSE_WAIT), self._host.account_name)
+        found = Crowd.at(listener["port"], self._host.tcp(*STATES), self._host.account_name)
         explained = found.explains_421(said.text) if said.code else found.explains_silence(own)
         return str(found) if explained else ""
 

@@ -10,12 +10,16 @@ import os
 import pwd
 import re
 import socket
+import threading
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.tcp_table import (
     CLOSE_WAIT,
     ESTABLISHED,
+    FIN_WAIT2,
+    HANDSHAKE,
+    TIME_WAIT,
     Entry,
 )
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.crowd import MANY, Crowd
@@ -160,6 +164,29 @@ def test_a_server_that_accepts_a_client_and_does_not_greet_it_fails_whoever_else
     assert not warnings
 
 
+def test_a_server_that_closes_the_connection_after_its_client_is_no_better(ask):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        for _one in range(MANY):
+            stack.enter_context(socket.create_connection(server.getsockname()))
+            stack.enter_context(server.accept()[0])
+
+        def outlast():
+            while True:
+                try:
+                    accepted = server.accept()[0]
+                except OSError:
+                    return
+                with accepted:
+                    accepted.recv(1)
+
+        threading.Thread(target=outlast, daemon=True).start()
+        stack.callback(server.shutdown, socket.SHUT_RDWR)
+        wrong, warnings = ask(server.getsockname()[1])
+    assert "does not answer" in wrong
+    assert not warnings
+
+
 @pytest.mark.parametrize("seen", [["the old one went on"], ["", "the old one went on"]])
 def test_a_crowd_does_not_hide_that_the_configuration_is_not_in_force(ask, seen):
     said = iter([*seen, *[seen[-1]] * 1000])
@@ -204,3 +231,32 @@ HERE = Entry("192.0.2.1", 7, "192.0.2.1", 25, ESTABLISHED, 1001, "8")
 )
 def test_those_who_hold_most_connections_are_named(known, shown):
     assert str(Crowd.at(25, known, lambda uid: f"uid {uid}")) == shown
+
+
+OWN = ("192.0.2.1", 7)
+SERVED = [entry("192.0.2.9", count) for count in range(MANY)]
+
+
+# The connection that gets no answer, and whether a crowd explains that.
+@pytest.mark.parametrize(
+    ("own", "others", "explained"),
+    [
+        (OWN, [entry(*OWN, inode="0")], True),
+        (OWN, [entry(*OWN, CLOSE_WAIT, inode="0")], True),
+        (OWN, [], True),  # a full queue forgets a connection that its client takes for open
+        (OWN, [entry(*OWN, HANDSHAKE, inode="0")], True),
+        (OWN, [entry(*OWN)], False),
+        (OWN, [entry(*OWN, CLOSE_WAIT)], False),
+        # an end that was closed is known to a server that had accepted it
+        (OWN, [Entry(*OWN, "192.0.2.1", 25, TIME_WAIT, 0, "0")], False),
+        (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0")], False),
+        (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0"), entry(*OWN, CLOSE_WAIT, inode="0")], True),
+        (None, [], False),
+        (None, [entry("192.0.2.8", 7, inode="0")], True),
+        (None, [entry("192.0.2.8", 7, HANDSHAKE, inode="0")], True),
+        (None, [entry("192.0.2.8", 7, CLOSE_WAIT)], False),
+    ],
+)
+def test_a_connection_that_the_server_has_accepted_is_not_kept_waiting_by_others(own, others, explained):
+    assert Crowd.at(25, [*SERVED, *others], str).explains_silence(own) == explained
+    assert not Crowd.at(25, [*SERVED[1:], *others], str).explains_silence(own)
