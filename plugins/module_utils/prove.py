@@ -24,6 +24,7 @@ from .smtp import names
 from .smtp.callouts import Callouts
 from .smtp.names import literal
 from .smtp.probe import Options, hand_in, probe_each
+from .transaction.crowd import STATES, Crowd
 from .transaction.daemons import DAEMONS
 from .unexpected import attempt
 from .verdict import EXEMPT, FAIL, INCONCLUSIVE, SKIPPED, Check, add_up
@@ -126,6 +127,14 @@ class HostProof:
         listening = self._listening()
         inward = bool(listening) and all(address.startswith(LOOPBACK) for address in listening)
         return inward and not any(check["code"] for check in checks)
+
+    def crowd(self, checks: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Who holds the connections of a server that has greeted nobody else: a sentence, or none."""
+        unheard = [check for check in checks if check["command"] == "connect" and check["verdict"] == INCONCLUSIVE]
+        found = Crowd.at(PORT, self.host.tcp(*STATES), self.host.account_name)
+        if not any(found.explains(check["code"], check["text"]) for check in unheard):
+            return []
+        return [f"Others hold the connections of the MTA: {found}. Prove it again when these connections have ended"]
 
     def _arrived(self, message: Message) -> None:
         """Wait until a message is there: two that meet at one mailbox cost the second one a second, for the lock."""
@@ -359,7 +368,10 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "version": attempt(host.mta.version, lambda _reason: ""),
         "domains": domains,
         **removed,
-        "warnings": [f"Token messages were not removed: {left}" for left in removed.get("messages_left", [])],
+        "warnings": [
+            *attempt(lambda: host.crowd(checks), lambda _reason: []),
+            *(f"Token messages were not removed: {left}" for left in removed.get("messages_left", [])),
+        ],
         **({"failed": True, "msg": "\n".join([summary, *findings])} if failed else {}),
     }
 

@@ -376,6 +376,9 @@ def _transactions(steps: Sequence[Step], sender: str, size: int = 100) -> list[T
 
 
 def _why_inconclusive(step: Step, heard: Heard) -> str:
+    if heard.command == "connect":
+        greets = f"serves no further client now: it greets with {heard.answer.code}"
+        return f"the server {greets if heard.answer.code else f'does not answer a new connection: {heard.answer.text}'}"
     if isinstance(heard.answer, NoReply):
         return f"no reply to {heard.command}: {heard.answer.text}"
     if heard.answer.code >= 500 or heard.command != step.command:

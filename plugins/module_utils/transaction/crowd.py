@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What Exim, Sendmail and Postfix say with 421 then. A server that says 421 because of its load, of a rate or of an
 # error has a reason of its own, which may be a new configuration.
 FULL = re.compile(r"too many .*connections|all server ports are busy", re.IGNORECASE)
+BUSY = 421  # "service not available, closing transmission channel" (RFC 5321 section 4.2.2)
 MANY = 10  # clients that are served: with fewer a server that accepts nobody else hangs for another reason
 SHOWN = 3  # clients that are named
 OPEN = (ESTABLISHED, CLOSE_WAIT)  # a server's end of a connection that it has
@@ -55,6 +56,11 @@ class Crowd:
         # the kernel of a server has acknowledged that this end was closed, so that it has known it
         closed = {(one.address, one.port) for one in known if one.peer_port == port and one.state in CLOSED}
         return cls(served, frozenset(waiting), frozenset(held | (closed - waiting)))
+
+    def explains(self, code: int, text: str, own: End | None = None) -> bool:
+        """Whether a server greets with ``code``, or not at all (0), because it serves others."""
+        explained = {BUSY: self.explains_421(text), 0: self.explains_silence(own)}
+        return explained.get(code, False)
 
     def explains_421(self, text: str) -> bool:
         """Whether the server says so because it serves others."""

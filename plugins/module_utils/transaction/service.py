@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..smtp.reply import NoReply
 from ..smtp.transport import Limits, connect, own_name
-from .crowd import STATES, Crowd
+from .crowd import BUSY, STATES, Crowd
 from .force import ENDING, RENEWED, Force
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
 ANSWER = 30.0  # seconds for a service that was started to answer
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
-BUSY = 421  # "service not available, closing transmission channel" (RFC 5321 section 4.2.2)
 RARELY = 15.0  # seconds at the most between two attempts to reach one that is busy
 HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration
 
@@ -197,8 +196,7 @@ class Service:
         if said.code != BUSY and not (isinstance(said, NoReply) and said.late):
             return ""
         found = Crowd.at(listener["port"], self._host.tcp(*STATES), self._host.account_name)
-        explained = found.explains_421(said.text) if said.code else found.explains_silence(own)
-        return str(found) if explained else ""
+        return str(found) if found.explains(said.code, said.text, own) else ""
 
     def _says(self, verb: str) -> bool:
         return self._host.ask(["systemctl", "--quiet", verb, self._unit["name"]], timeout=self._timeout).rc == 0

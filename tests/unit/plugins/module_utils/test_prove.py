@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from types import MappingProxyType
 
@@ -15,7 +17,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.process
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
 from ansible_collections.mailops.postmaster.plugins.modules import postmaster_check
-from mail_servers import Mail, Server
+from mail_servers import Mail, Script, Server
 
 DEFAULTS = {
     **{name: option["default"] for name, option in postmaster_check.ARGUMENTS.items()},
@@ -48,11 +50,11 @@ def proof(serve, monkeypatch, tmp_path):
 
     port = serve(lambda: Server(Delivering(), decode_data=False))
 
-    def call(mta=fake_mta.Mta, breaks=None, **params):
+    def call(mta=fake_mta.Mta, breaks=None, server=port, **params):
         class Here(mta):
             ends = (("mailbox", str(box)),)
 
-        fake_mta.use(Here, [port])
+        fake_mta.use(Here, [server])
         for name, broken in (breaks or {}).items():
             monkeypatch.setattr(prove, name, broken)
         return prove.prove({**DEFAULTS, **params}, False)
@@ -77,6 +79,33 @@ def test_a_good_host_passes(proof):
     result = proof()
     assert (result["verdict"], result["findings"]) == ("pass", [])
     assert layers(result) == ("pass", "pass", "pass")
+
+
+@pytest.mark.parametrize(
+    ("served", "said", "named"),
+    [
+        (1, "421 Too many concurrent SMTP connections", "1 by 127.0.0.1 (account "),
+        (1, "421 Too much load", ""),
+        (0, "421 Too many concurrent SMTP connections", ""),
+    ],
+)
+def test_who_holds_the_connections_of_a_server_is_told_and_nothing_is_proven(proof, serve, served, said, named):
+    count = []
+
+    class Full(Script):
+        def connection_made(self, transport):
+            count.append(1)
+            self.greeting = (b"220 script" if len(count) <= served else said.encode()) + b"\r\n"
+            super().connection_made(transport)
+
+    port = serve(Full)
+    with contextlib.ExitStack() as stack:
+        for _one in range(served):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))).recv(100)
+        result = proof(server=port)
+    assert layers(result) == ("pass", "inconclusive", "inconclusive")
+    assert [named in warning for warning in result["warnings"]] == [True] * bool(named)
+    assert any(said in finding for finding in result["findings"])
 
 
 UNEXPECTED = [

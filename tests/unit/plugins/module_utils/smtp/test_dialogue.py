@@ -155,6 +155,18 @@ def test_a_reply_is_judged_by_the_rule_of_its_step(rule, code, verdict):
     assert (verdict == "pass") == (not check.message)
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Reply(421, ("Too many connections",)), "the server serves no further client now: it greets with 421"),
+        (NoReply("nothing within 15 s", late=True), "the server does not answer a new connection: nothing within 15 s"),
+    ],
+)
+def test_a_server_that_has_no_place_for_a_client_is_named_as_such(said, words):
+    check = judge(rcpt("A1", "postmaster@example.org", "example.org"), Heard("connect", said))
+    assert (check.verdict, check.message) == ("inconclusive", words)
+
+
 @pytest.mark.parametrize(("rule", "code", "verdict"), cases(BEFORE))
 def test_a_refusal_before_the_step_shows_nothing_to_be_turned_away(rule, code, verdict):
     check = judge(rcpt("N1", "x", "", rule), Heard("MAIL FROM:<>", answer(code)))
