@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import ipaddress
 import json
 import os
@@ -21,6 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import process, trust
+from .holders import holders
 from .process import Completed, NoAnswerError
 from .processes import Process, processes, unit_of
 from .reader import LIMIT, SECONDS, RefusedError, Rights, UnseenError, call, open_owned, open_plain, read_up_to
@@ -255,11 +255,11 @@ class Host:
     def listeners(self) -> list[Socket]:
         """All TCP sockets of this host on which something listens."""
         sockets = self.tcp(LISTENING)
-        holders = _holders({found.inode for found in sockets})
+        held_by = holders({found.inode for found in sockets}, self._uid_min)
         return [
             Socket(found.address, found.port, frozenset(held.values()), found.inode, frozenset(held))
             for found in sockets
-            for held in [holders[found.inode]]
+            for held in [held_by[found.inode]]
         ]
 
     def tcp(self, *states: str) -> list[Entry]:
@@ -340,27 +340,6 @@ def local_ipv6(if_inet6: Sequence[str]) -> list[str]:
 def _is_global(address: str) -> bool:
     ip = ipaddress.ip_address(address)
     return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
-
-
-def _holders(inodes: set[str]) -> dict[str, dict[int, str]]:
-    """The processes that hold each socket, with the names of their programs, as far as they can be seen."""
-    holders: dict[str, dict[int, str]] = {inode: {} for inode in inodes}
-    for link in glob.iglob("/proc/[0-9]*/fd/*"):
-        held = re.fullmatch(r"socket:\[([0-9]+)\]", _target(link))  # of a file the whole path is shown
-        inode = held.group(1) if held else ""
-        if inode in holders:
-            folder = link.partition("/fd/")[0]
-            program = _target(folder + "/exe").split("/")[-1]
-            holders[inode][int(folder.split("/")[-1])] = program.partition(" ")[0]
-    return holders
-
-
-def _target(link: str) -> str:
-    """Where a link leads; empty if it has gone, or may not be seen."""
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
 
 
 def not_a_person(name: str, uid: int, shell: str, uid_min: int, shadow: dict[str, tuple[str, str]]) -> str:

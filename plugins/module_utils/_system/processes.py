@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PROC = "/proc"
+LONGEST = 65536  # octets of a file about a process, which the kernel writes
+COMMAND = 4096  # octets of its command line: a process can make that any part of its memory (PR_SET_MM, prctl(2))
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def processes(proc: str = PROC) -> list[Process]:
 def _processes(proc: str) -> Iterator[Process]:
     for pid in filter(str.isdigit, os.listdir(proc)):
         with contextlib.suppress(OSError):
-            found = process(int(pid), _read(f"{proc}/{pid}/status"), _read(f"{proc}/{pid}/cmdline"))
+            found = process(int(pid), _read(f"{proc}/{pid}/status"), _read(f"{proc}/{pid}/cmdline", COMMAND))
             if found:
                 yield replace(found, program=_program(f"{proc}/{pid}/exe"))
 
@@ -115,6 +117,9 @@ def _program(link: str) -> str:
         return ""
 
 
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+def _read(path: str, most: int = LONGEST) -> str:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(handle, most).decode("utf-8", "replace")
+    finally:
+        os.close(handle)

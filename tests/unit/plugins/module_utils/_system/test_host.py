@@ -55,14 +55,6 @@ def test_a_socket_of_this_process_is_found_with_its_program():
         assert os.path.basename(os.readlink("/proc/self/exe")) in found[server.getsockname()]
 
 
-@pytest.mark.parametrize("link", ["/tmp/xyz{}z", "/home/a{}]", "socket:[{}] (deleted)", "anon_in:{}]"])
-def test_only_a_socket_is_held_as_one(monkeypatch, link):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        inode = str(os.fstat(server.fileno()).st_ino)
-        monkeypatch.setattr(host, "_target", lambda _path: link.format(inode))
-        assert [item.pids for item in Host().listeners() if item.inode == inode] == [frozenset()]
-
-
 @pytest.mark.parametrize(
     ("name", "uid", "shell", "shadow", "why"),
     [

@@ -16,6 +16,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.process
     Process,
     leaders,
     process,
+    processes,
     unit,
     unit_of,
     with_children,
@@ -87,3 +88,13 @@ def test_a_family_has_one_leader_and_all_its_children():
     others = [Process(30, 1, "sh", ""), Process(31, 30, "exim4", "")]
     assert [one.pid for one in leaders(family)] == [7, 20]
     assert sorted(one.pid for one in with_children(family[:1], [*family, *others])) == [7, 8, 9]
+
+
+def test_a_command_line_of_any_length_costs_nothing(tmp_path):
+    """A process can make any mapping of its memory its command line, which needs no right (PR_SET_MM_MAP, prctl(2))."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "status").write_text(STATUS)
+    with (tmp_path / "7" / "cmdline").open("wb") as file:
+        file.write(b"/usr/sbin/exim4\0-bd\0-q30m\0")
+        file.truncate(1 << 40)
+    assert processes(str(tmp_path)) == [DAEMON]
