@@ -151,7 +151,12 @@ class Service:
             f"{wrong.text}; others hold its connections: {wrong.crowd}. The configuration that is in place stays,"
             " and a proof goes on. It may be inconclusive until these connections end"
         )
-        return misplaced()
+        # processes come and go between the looks at them and at their sockets: what is wrong is so for a while
+        elsewhere, end = misplaced(), time.monotonic() + HELD
+        while elsewhere and time.monotonic() < end:
+            time.sleep(min(INTERVAL, HELD))
+            elsewhere = misplaced()
+        return elsewhere
 
     def _look(self, misplaced: Callable[[], str], limits: Limits) -> Wrong:
         elsewhere = misplaced()

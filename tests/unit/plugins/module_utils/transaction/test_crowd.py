@@ -194,6 +194,13 @@ def test_a_crowd_does_not_hide_that_the_configuration_is_not_in_force(ask, seen)
         assert ask(port, lambda: next(said))[0] == "the old one went on"
 
 
+def test_what_is_seen_for_a_moment_while_processes_come_and_go_is_no_failure(ask):
+    said = iter(["", "nothing listens"])
+    with silent(MANY, 0) as port:
+        wrong, warnings = ask(port, lambda: next(said, ""))
+    assert (wrong, len(warnings), next(said, None)) == ("", 1, None)
+
+
 @pytest.mark.parametrize("second", [b"421 Too much load\r\n", b"554 no\r\n", b""])
 def test_a_crowd_at_one_address_does_not_hide_what_is_wrong_at_another_one(monkeypatch, full, serve, second):
     monkeypatch.setattr(f"{Service.__module__}.ANSWER", 0.3)
