@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from .._system.processes import Process, leaders, with_children
 from . import units
+from .crowd import OPEN
 from .daemons import DAEMONS
 from .listening import misplaced
 
@@ -106,6 +107,24 @@ class Force:
             for found in self._host.listeners()
             if found.port in self._ports and (not found.pids or found.pids & own)
         ]
+
+    def connections(self) -> frozenset[str]:
+        """The numbers of the connections at the ports of the service that some server has accepted."""
+        return frozenset(one.inode for one in self._host.tcp(*OPEN) if one.port in self._ports)
+
+    def accepts(self, port: int, asked: str) -> Callable[[str], bool]:
+        """Whether the connections at an address are those of the daemon, as far as that is seen. Of one that is not
+        known only those at the address that was ``asked`` are."""
+        if not self._daemon:
+            return lambda address: address == asked
+        own = {found.address for found in self._sockets(self._holders(self._host.processes())) if found.port == port}
+        others = {found.address for found in self._host.listeners() if found.port == port} - own
+
+        def accepted(address: str) -> bool:
+            every = "::" if ":" in address else "0.0.0.0"
+            return address in own or bool(own & {every, "::"} and not others & {address, every})
+
+        return accepted
 
     def resume(self) -> list[str]:
         """Let what is stopped of the daemon go on, for so it hears of nothing; who that was.

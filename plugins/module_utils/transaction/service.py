@@ -31,11 +31,12 @@ HELD = 1.0  # seconds after which it must still answer: at first that may be a p
 
 class Wrong(NamedTuple):
     """What is wrong with a service, nothing where it is empty; ``busy`` where it answers that it is not ready, and who
-    makes up the ``crowd`` that it serves meanwhile."""
+    makes up the ``crowd`` that it serves meanwhile. ``outlasting``: whether connections of before may be the reason."""
 
     text: str = ""
     busy: bool = False
     crowd: str = ""
+    outlasting: bool = False
 
 
 class Service:
@@ -47,6 +48,8 @@ class Service:
         self._host, self._unit, self._answers, self._timeout = host, unit, answers, timeout
         self._force = Force(host, unit, answers)
         self._late = ""
+        self._before: frozenset[str] = frozenset()  # the connections of when the daemon was told
+        self._outlasting = False
         self.warnings: list[str] = []
 
     @property
@@ -78,6 +81,11 @@ class Service:
         if told and not self._late:
             return told
         wrong = self.answer(lambda: self._force.wrong(before, reloaded))
+        if wrong and reloaded and self._outlasting:
+            before = self._force.signs()
+            self.warnings.append(f"{wrong}; connections of before the reload held all places, and it was restarted")
+            told = self._restart(before)
+            wrong = told if told and not self._late else self.answer(lambda: self._force.wrong(before, False))
         return "; ".join(filter(None, (wrong and self._late, wrong)))
 
     def _bring_needs(self) -> None:
@@ -95,6 +103,7 @@ class Service:
         words = [word for given in argv for word in (daemons if given == DAEMON else [given])]
         if not argv or (DAEMON in argv and not daemons):
             return None
+        self._before = self._force.connections()
         wrong = self._tell(words)
         # a daemon that has ended meanwhile cannot be signalled, and has no configuration any more
         if wrong and not self._late and DAEMON not in argv:
@@ -106,6 +115,7 @@ class Service:
 
     def _restart(self, before: Signs) -> str:
         """Start the service anew, and stop what goes on as before; what went wrong."""
+        self._before = self._force.connections()
         wrong = self._tell(self._unit["restart"])
         failed = wrong and not self._late
         if self._force.in_force(before, False, 0 if failed else ENDING):
@@ -145,6 +155,7 @@ class Service:
                 return ""
             # that there was no more time is no answer: the one before says more
             wrong = wrong if limits.over and wrong.text else found
+        self._outlasting = wrong.outlasting
         if not wrong.crowd:
             return wrong.text
         self.warnings.append(
@@ -185,26 +196,34 @@ class Service:
     def _ask(self, listener: Mapping[str, Any], limits: Limits) -> Wrong:
         connection = connect(listener["address"], listener["port"], limits)
         if isinstance(connection, NoReply):
-            return Wrong(connection.text, crowd=self._crowd(listener, connection, None))
-        said, asked = connection.greeting(), ""
+            return self._unanswered(listener, connection, None)
+        said = connection.greeting()
         wrong = not re.match(listener["greeting"], str(said.code))
-        crowd = self._crowd(listener, said, (connection.own, connection.own_port)) if wrong else ""
+        found = self._unanswered(listener, said, (connection.own, connection.own_port)) if wrong else Wrong()
         if not wrong and said.positive:
-            said, asked = connection.hello("EHLO", own_name() or "localhost"), "EHLO: "
-            wrong = not said.positive
+            said = connection.hello("EHLO", own_name() or "localhost")
+            found = Wrong() if said.positive else Wrong(f"EHLO: {_words(said)}", said.code == BUSY)
         connection.quit()
-        return Wrong(f"{asked}{said.code or ''} {said.text}".strip(), said.code == BUSY, crowd) if wrong else Wrong()
+        return found
 
-    def _crowd(self, listener: Mapping[str, Any], said: Answer, own: End | None) -> str:
-        """Who holds the places of a server that says so or does nothing; empty where that is not seen. ``own`` is the
-        end of the connection to it, if there was one."""
+    def _unanswered(self, listener: Mapping[str, Any], said: Answer, own: End | None) -> Wrong:
+        """What a server that does not greet as it should says or does not say, and who holds its places, as far as that
+        is seen. ``own`` is the end of the connection to it, if there was one."""
+        wrong = Wrong(_words(said), said.code == BUSY)
         if said.code != BUSY and not (isinstance(said, NoReply) and said.late):
-            return ""
-        found = Crowd.at(listener["port"], self._host.tcp(*STATES), self._host.account_name)
-        return str(found) if found.explains(said.code, said.text, own) else ""
+            return wrong
+        port, entries = listener["port"], self._host.tcp(*STATES)
+        accepts = self._force.accepts(port, listener["address"])
+        found = Crowd.at(port, entries, self._host.account_name, self._before, accepts)
+        crowd = str(found) if found.explains(said.code, said.text, own) else ""
+        return wrong._replace(crowd=crowd, outlasting=not crowd and not said.code and found.outlasts(own))
 
     def _says(self, verb: str) -> bool:
         return self._host.ask(["systemctl", "--quiet", verb, self._unit["name"]], timeout=self._timeout).rc == 0
+
+
+def _words(said: Answer) -> str:
+    return f"{said.code or ''} {said.text}".strip()
 
 
 def _more_time(wrong: Wrong, limits: Limits, whole: Limits) -> Limits:

@@ -245,25 +245,54 @@ SERVED = [entry("192.0.2.9", count) for count in range(MANY)]
 
 
 # The connection that gets no answer, and whether a crowd explains that.
-@pytest.mark.parametrize(
-    ("own", "others", "explained"),
-    [
-        (OWN, [entry(*OWN, inode="0")], True),
-        (OWN, [entry(*OWN, CLOSE_WAIT, inode="0")], True),
-        (OWN, [], True),  # a full queue forgets a connection that its client takes for open
-        (OWN, [entry(*OWN, HANDSHAKE, inode="0")], True),
-        (OWN, [entry(*OWN)], False),
-        (OWN, [entry(*OWN, CLOSE_WAIT)], False),
-        # an end that was closed is known to a server that had accepted it
-        (OWN, [Entry(*OWN, "192.0.2.1", 25, TIME_WAIT, 0, "0")], False),
-        (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0")], False),
-        (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0"), entry(*OWN, CLOSE_WAIT, inode="0")], True),
-        (None, [], False),
-        (None, [entry("192.0.2.8", 7, inode="0")], True),
-        (None, [entry("192.0.2.8", 7, HANDSHAKE, inode="0")], True),
-        (None, [entry("192.0.2.8", 7, CLOSE_WAIT)], False),
-    ],
-)
+UNHEARD = [
+    (OWN, [entry(*OWN, inode="0")], True),
+    (OWN, [entry(*OWN, CLOSE_WAIT, inode="0")], True),
+    (OWN, [], True),  # a full queue forgets a connection that its client takes for open
+    (OWN, [entry(*OWN, HANDSHAKE, inode="0")], True),
+    (OWN, [entry(*OWN)], False),
+    (OWN, [entry(*OWN, CLOSE_WAIT)], False),
+    # an end that was closed is known to a server that had accepted it
+    (OWN, [Entry(*OWN, "192.0.2.1", 25, TIME_WAIT, 0, "0")], False),
+    (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0")], False),
+    (OWN, [Entry(*OWN, "192.0.2.1", 25, FIN_WAIT2, 0, "0"), entry(*OWN, CLOSE_WAIT, inode="0")], True),
+    (None, [], False),
+    (None, [entry("192.0.2.8", 7, inode="0")], True),
+    (None, [entry("192.0.2.8", 7, HANDSHAKE, inode="0")], True),
+    (None, [entry("192.0.2.8", 7, CLOSE_WAIT)], False),
+]
+
+
+@pytest.mark.parametrize(("own", "others", "explained"), UNHEARD)
+def test_connections_of_before_tell_nothing_of_the_server_that_is_asked(own, others, explained):
+    def crowd(before):
+        return Crowd.at(25, [*fresh, *others], str, before)
+
+    fresh = [entry("192.0.2.9", count, inode=f"{count + 10}") for count in range(MANY)]
+    inodes = [one.inode for one in fresh]
+    assert (crowd(()).explains_silence(own), crowd(()).outlasts(own)) == (explained, False)
+    assert (crowd(inodes).explains_silence(own), crowd(inodes).outlasts(own)) == (False, explained)
+    assert (crowd(inodes[:1]).explains_silence(own), crowd(inodes[:1]).outlasts(own)) == (False, False)
+
+
+@pytest.mark.parametrize(("own", "others", "explained"), UNHEARD)
 def test_a_connection_that_the_server_has_accepted_is_not_kept_waiting_by_others(own, others, explained):
     assert Crowd.at(25, [*SERVED, *others], str).explains_silence(own) == explained
     assert not Crowd.at(25, [*SERVED[1:], *others], str).explains_silence(own)
+
+
+@pytest.mark.parametrize(("accepts", "found"), [("192.0.2.1", MANY), ("192.0.2.2", 0)])
+def test_connections_at_the_address_of_another_server_are_not_those_of_this_one(accepts, found):
+    crowd = Crowd.at(25, SERVED, str, (), lambda address: address == accepts)
+    assert (crowd.fresh, sum(crowd.served.values())) == (found, found)
+
+
+def test_a_crowd_at_another_address_is_not_that_of_a_server_that_hangs(ask):
+    """The same port, at which another server serves others."""
+    with silent(0, 0) as port, contextlib.ExitStack() as stack:
+        other = stack.enter_context(socket.create_server(("127.0.0.2", port)))
+        for _one in range(MANY):
+            stack.enter_context(socket.create_connection(other.getsockname()))
+            stack.enter_context(other.accept()[0])
+        wrong, warnings = ask(port)
+    assert ("does not answer" in wrong, warnings) == (True, [])

@@ -12,8 +12,11 @@ import time
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host, Socket
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import Process
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.tcp_table import ESTABLISHED, Entry
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.present import KNOWN
+from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.reply import NoReply
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import force, units
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.crowd import MANY
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.daemons import DAEMONS
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.service import Service
 from mail_servers import Script
@@ -396,6 +399,70 @@ def test_a_daemon_that_waited_for_the_port_does_not_get_it(change, mta, monkeypa
 )
 def test_the_unit_of_a_service_is_known_by_its_name(service, unit, own):
     assert units.is_of(service, unit) == own
+
+
+class Crowded(Daemons):
+    """Its old daemon serves others after a reload, too; after a restart the new one does so, or nothing is accepted."""
+
+    def __init__(self, habits, monkeypatch):
+        super().__init__("postfix", habits, [OWN], monkeypatch)
+        self.told = []
+        self.start([OWN])
+
+    def run(self, argv, stdin="", timeout=30.0):
+        self.told += argv[:1]
+        return super().run(argv, stdin, timeout)
+
+    def tcp(self, *_states):
+        restarted = "restart" in self.told
+        served = [] if restarted and "dead" in self.habits else range(MANY)
+        accepted = [Entry(OWN, 25, "192.0.2.9", number, ESTABLISHED, 0, f"{restarted} {number}") for number in served]
+        return [*accepted, Entry(OWN, 25, "192.0.2.8", 7, ESTABLISHED, 0, "0")]
+
+
+@pytest.mark.parametrize(
+    ("habits", "wrong", "warnings"),
+    [
+        ("", "", ["was restarted", "others hold its connections: 10 by 192.0.2.9"]),
+        ("dead", "nothing", ["was restarted"]),
+    ],
+)
+def test_what_a_daemon_of_before_serves_does_not_stand_for_the_new_one(monkeypatch, habits, wrong, warnings):
+    for name in ("ANSWER", "HELD", "ENDING", "RENEWED"):
+        monkeypatch.setattr(f"{Service.__module__}.{name}", 0.01)
+    monkeypatch.setattr(f"{Service.__module__}.connect", lambda *_given: NoReply("nothing within 30 s", late=True))
+    host = Crowded({habits}, monkeypatch)
+    unit = {"name": "mta", "mta": "postfix", "needs": [], "reload": ["reload"], "restart": ["restart"], "listens": []}
+    service = Service(host, unit, [{"address": OWN, "port": 25, "greeting": "^220"}], 0.05)
+    found = service.activate("reload")
+    assert (wrong in found, bool(found)) == (True, bool(wrong))
+    assert len(service.warnings) == len(warnings)
+    assert all(said in given for said, given in zip(warnings, service.warnings))
+    assert [one for one in host.told if one in ("reload", "restart")] == ["reload", "restart"]
+
+
+@pytest.mark.parametrize(
+    ("listening", "address", "own"),
+    [
+        ([(OWN, 110)], OWN, True),
+        ([(OWN, 110)], "192.0.2.2", False),
+        ([(ANY, 110)], "192.0.2.2", True),
+        ([(ANY, 110), ("192.0.2.2", 7)], "192.0.2.2", False),
+        ([("::", 110)], "192.0.2.2", True),
+        ([("::", 110)], "2001:db8::1", True),
+        ([("::", 110), (ANY, 7)], "192.0.2.2", False),
+        ([("::", 7)], "2001:db8::1", False),
+        ([], OWN, False),
+    ],
+)
+def test_a_connection_belongs_to_the_daemon_whose_socket_takes_it(monkeypatch, listening, address, own):
+    host = Daemons("exim", set(), [], monkeypatch)
+    host.start([])
+    host.foreign += [
+        Socket(place, 25, frozenset(), str(number), frozenset([pid])) for number, (place, pid) in enumerate(listening)
+    ]
+    accepts = force.Force(host, {"name": "mta", "mta": "exim"}, []).accepts(25, "127.0.0.1")
+    assert accepts(address) == own
 
 
 class Busy(Script):
