@@ -48,8 +48,13 @@ def text(said: str, limit: int = LIMIT) -> str:
         found = escaped(said)
         if len(found) <= limit:
             return found
-    mark = f" [cut here, of {len(said)} characters]"
+    mark = cut_mark(said)
     return escaped(said[:limit])[: max(0, limit - len(mark))] + mark
+
+
+def cut_mark(said: str) -> str:
+    """What stands at the end of a text that was cut."""
+    return f" [cut here, of {len(said)} characters]"
 
 
 def line(said: str, limit: int = LIMIT) -> str:

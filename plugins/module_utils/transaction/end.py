@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from ..errors import UserError
-from ..secrecy import hide
+from ..secrecy import contents, hide
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .service import Service
 from .store import Store
@@ -77,7 +77,7 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     service = Service(host, journal.service, journal.answered, journal.timeout)
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
     closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
-    still = hide(still, (image.content.decode("utf-8", "replace") for image in closed))
+    still = hide(still, contents(image.content for image in closed))
     ended = Ended(still, switch.settle(journal.answered), unread, service.warnings)
     store.end(journal, ROLLED_BACK)
     Timer(host, store).disarm()

@@ -20,7 +20,7 @@ from .._system.stage import Stage, products, remove_products
 from ..aliases.apply import apply as apply_aliases
 from ..aliases.compile import SUFFIXES, as_new
 from ..errors import OverdueError, UserError
-from ..secrecy import hide
+from ..secrecy import contents, hide_all
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .payload import unpack
@@ -87,19 +87,15 @@ class Transaction:
         try:
             result = self._run(check_mode)
         except UserError as error:
-            words, given = self._hidden(str(error)), error.result
-            warnings = self._hide_all([*given.get("warnings", []), *self._left_out])
+            given = error.result
+            words, *warnings = self._hidden([str(error), *given.get("warnings", []), *self._left_out])
             raise UserError(words, **{**given, "warnings": warnings}) from error
-        return {**result, "warnings": self._hide_all([*result["warnings"], *self._left_out])}
+        return {**result, "warnings": self._hidden([*result["warnings"], *self._left_out])}
 
-    def _hide_all(self, texts: Sequence[str]) -> list[str]:
-        return [self._hidden(text) for text in texts]
-
-    def _hidden(self, text: str) -> str:
-        images = [
-            image for change in self._changes if change.secret for image in (change.before, change.after) if image
-        ]
-        return hide(text, (image.content.decode("utf-8", "replace") for image in images))
+    def _hidden(self, texts: Sequence[str]) -> list[str]:
+        secret = (change for change in self._changes if change.secret)
+        images = (image for change in secret for image in (change.before, change.after) if image)
+        return hide_all(texts, contents(image.content for image in images))
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
         seen = self._store.look()

@@ -19,6 +19,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta import (
     postfix_syntax,
 )
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import sendmail_syntax as sendmail
+from ansible_collections.mailops.postmaster.plugins.module_utils.secrecy import hide
 
 ROUNDS, MOST = 6, 8.0
 
@@ -89,6 +90,12 @@ LINEAR = {
     "Sendmail: empty lines after a map": (20_000, lambda n: "Ka" + "\n" * n, sendmail.maps),
     "OpenSMTPD: a table": (10_000, lambda n: "table a { " + "b = c, " * n + "}\n", configuration),
     "OpenSMTPD: a table in a match": (10_000, lambda n: "match for domain { " + "b, " * n + "}\n", configuration),
+    "a text of octets, with a secret": (5_000, lambda n: r"\141" * n, lambda said: hide(said, ["a" * 20], len(said))),
+    "a text of escapes": (5_000, lambda n: r"\a" * n, lambda said: hide(said, ["a" * 20], len(said))),
+    "a text with one escape": (5_000, lambda n: r"\n" + "words of it " * n, lambda said: hide(
+        said, ["words of them"], len(said))),
+    "a secret of octets": (20_000, lambda n: r"\141" * n, lambda secret: hide("line 3: aaaaaa", [secret])),
+    "a secret with one escape": (20_000, lambda n: r"\n" + "words " * n, lambda secret: hide("line 3: word", [secret])),
     "OpenSMTPD: an action": (10_000, lambda n: "action a mbox " + "b " * n + "\n", configuration),
 }  # fmt: skip
 
