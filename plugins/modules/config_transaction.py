@@ -283,7 +283,10 @@ options:
         elements: str
         required: true
   reason:
-    description: A command that shows the log; C({since}) is the time of the activation, in seconds since the epoch.
+    description:
+      - A command that shows the log; C({since}) is the time of the activation, in seconds since the epoch.
+      - The last 20 lines are part of the message of a failure. Anybody can write into the journal under any name. So
+        choose its lines by the uid, too, C(_UID=0).
     type: list
     elements: str
     default: []
@@ -330,7 +333,7 @@ EXAMPLES = r"""
       restart: [systemctl, restart, postfix]
     answers:
       - address: 127.0.0.1
-    reason: [journalctl, "--since=@{since}", --identifier=postfix/smtpd, --identifier=postfix/master]
+    reason: [journalctl, --lines=20, "--since=@{since}", --identifier=postfix/master, _UID=0]
     aliases:
       entries:
         postmaster: alice
