@@ -26,6 +26,7 @@ DAEMON = "{daemon}"  # in a reload: the process of the daemon, or several
 ANSWER = 30.0  # seconds for a service that was started to answer
 INTERVAL = 0.1  # seconds between two attempts to reach a service that has just been told to start
 RARELY = 15.0  # seconds at the most between two attempts to reach one that is busy
+SHOWN = 3  # processes that are named
 HELD = 1.0  # seconds after which it must still answer: at first that may be a process of the old configuration
 
 
@@ -123,7 +124,9 @@ class Service:
         stopped = self._force.stop_leftovers(before)
         if not stopped:
             return wrong
-        self.warnings += [f"{one} did not end with the service, and was stopped" for one in stopped]
+        self.warnings += [f"{one} did not end with the service, and was stopped" for one in stopped[:SHOWN]]
+        more = len(stopped[SHOWN:])
+        self.warnings += [f"{more} more processes did not end with the service, and were stopped"] if more else []
         return self._tell(self._unit["restart"])
 
     def _tell(self, command: Sequence[str]) -> str:

@@ -158,6 +158,14 @@ def test_a_change_gets_into_force_whatever_the_old_daemon_does(change, mta, how,
     assert bool(host.killed) == ("was stopped" in warned)
 
 
+@pytest.mark.parametrize(("count", "warnings"), [(3, 3), (4, 4), (40, 4)])
+def test_a_few_of_many_daemons_that_were_stopped_are_named(change, count, warnings):
+    before = [[f"192.0.2.{number + 2}"] for number in range(count)]
+    wrong, service, _host = change("exim", "restart", "deaf", before, [OWN])
+    assert (wrong, len(service.warnings)) == ("", warnings)
+    assert service.warnings[-1].startswith(f"{count - 3} more processes " if count > 3 else "process ")
+
+
 @pytest.mark.parametrize("mta", COMMANDS)
 @pytest.mark.parametrize("how", ["reload", "restart"])
 @pytest.mark.parametrize("habits", ["asleep", "asleep, hidden"])
