@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 KEPT = 5  # transactions
 LIMIT = 1 << 30  # octets of a journal: it has the old files in it, of which a table may be large
+NAMED = 5  # files of a journal that is too large
 DIGITS = 15  # of the number of a transaction
 BAD = "bad"  # in the names of what was put aside
 
@@ -122,8 +123,21 @@ class Store:
         """How a transaction ended; empty where that is not known, or it has not."""
         return next((state for name, state in self._states() if name == transaction and state != "undone"), "")
 
+    def refuse_too_large(self, journal: Journal) -> None:
+        """Raise UserError where nobody could read the journal back."""
+        octets = {path: len(image.content) for path, image in journal.images.items() if image}
+        # what is small enough as it is needs no try: base64 takes a third more
+        if 2 * sum(octets.values()) > LIMIT and len(journal.dump()) > LIMIT:
+            largest = sorted(octets, key=lambda path: -octets[path])[:NAMED]
+            files = ", ".join(f"{path} ({octets[path]} octets)" for path in largest)
+            raise UserError(
+                f"the files that are there are too large to be kept for a way back: {files}. Their journal may have"
+                f" {LIMIT} octets. Make them smaller"
+            )
+
     def begin(self, journal: Journal) -> None:
-        """From here on the transaction is to be confirmed, or rolled back."""
+        """From here on the transaction is to be confirmed, or rolled back. Raises as ``refuse_too_large`` does."""
+        self.refuse_too_large(journal)
         disk.write_image(self._pending, _image(journal))
 
     def begin_undo(self) -> None:

@@ -241,6 +241,7 @@ class Transaction:
         how = activation(self._changes, self._stale, self._unit)
         self._refuse_others(changes)
         journal = self._journal(changes, how)
+        self._store.refuse_too_large(journal)
         self._host.begin_change()
         self._timer.arm(self._id, self._seconds, program())
         self._store.begin(journal)
@@ -262,6 +263,7 @@ class Transaction:
             answered=serving.answering,
             activation="restart",
         )
+        self._store.refuse_too_large(journal)
         self._host.begin_change()
         self._timer.arm(self._id, OWN_TIME, program())
         self._store.begin(journal)

@@ -289,6 +289,17 @@ def test_a_pending_change_of_a_later_version_is_not_touched(transact, finish, ti
     assert ((state / "pending.json").read_text(), (live / "main.cf").read_text()) == (raw, NEW)
 
 
+def test_a_change_that_would_have_no_way_back_changes_nothing(transact, live, state, system, monkeypatch):
+    (live / "main.cf").write_bytes(os.urandom(4000))
+    before = (live / "main.cf").read_bytes()
+    monkeypatch.setattr(store, "LIMIT", 5000)
+    with pytest.raises(UserError, match=r"too large to be kept for a way back: .*/main\.cf \(4000 octets\)"):
+        transact()
+    assert ((live / "main.cf").read_bytes(), (state / "pending.json").exists(), system.told) == (before, False, [])
+    with pytest.raises(UserError, match="too large"):
+        store.Store(str(state)).begin(Journal("1-2", {"/x": Image(before, 0, 0, 0o644)}))
+
+
 @pytest.fixture
 def upgraded(live, state):
     """A change that a version without versions began, and that is pending."""
