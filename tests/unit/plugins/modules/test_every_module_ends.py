@@ -26,7 +26,7 @@ WRONG = [
     ("work(params, check_mode)", "nested too deeply"),
     ("'\\udc80'.encode()", "UnicodeEncodeError in"),
     ("open('/etc/hostname/x')", "/etc/hostname/x: Not a directory"),
-    ("return None", "AttributeError in runner.py line"),
+    ("return None", "TypeError in runner.py line"),
     ("return {'x': [[]] * (1 << 40)}", "there was not enough memory"),
     ("a = []; [a := [a] for _ in range(100000)]; return {'x': a}", "nested too deeply"),
     ("while True: pass", "the module had not ended after 1 s, its deadline"),
