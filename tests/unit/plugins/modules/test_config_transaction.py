@@ -132,6 +132,7 @@ def test_what_a_state_needs_is_sent_to_the_host(state):
 def test_what_was_moved_aside_is_a_warning(run, tmp_path):
     for name in (".main.cf.next", ".aliases.next"):
         (tmp_path / name).mkdir()
-    warnings = run()["warnings"]
+    result = run()
     for name in (".main.cf.next", ".aliases.next"):
-        assert any(f"{tmp_path / name} is a directory, and was in the way" in str(text) for text in warnings)
+        said = f"{tmp_path / name} is a directory, and was in the way"
+        assert any(said in str(text) for text in result.get("warnings", [])), result
