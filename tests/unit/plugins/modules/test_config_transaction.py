@@ -129,10 +129,12 @@ def test_what_a_state_needs_is_sent_to_the_host(state):
     assert (config_transaction.UTILS + module, work) in [(node.module, node.names[0].name) for node in imported]
 
 
-def test_what_was_moved_aside_is_a_warning(run, tmp_path):
+def test_what_was_moved_aside_is_a_warning(run, tmp_path, monkeypatch):
+    # where a test before has loaded the controller's parts of Ansible, a warning goes to its display
+    told = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _self, text, **_more: told.append(text))
     for name in (".main.cf.next", ".aliases.next"):
         (tmp_path / name).mkdir()
-    result = run()
+    run()
     for name in (".main.cf.next", ".aliases.next"):
-        said = f"{tmp_path / name} is a directory, and was in the way"
-        assert any(said in str(text) for text in result.get("warnings", [])), result
+        assert any(f"{tmp_path / name} is a directory, and was in the way" in text for text in told)
