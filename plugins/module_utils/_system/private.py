@@ -53,15 +53,14 @@ def sweep(state: str) -> None:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int | None]:
     """A descriptor of a directory; None where there is none."""
-    try:
+    handle = None
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         handle = os.open(path, FOLDER)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
     try:
         yield handle
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _locked(handle: int, path: str, how: int = 0) -> bool:
