@@ -131,6 +131,8 @@ class HostProof:
     def crowd(self, checks: Sequence[Mapping[str, Any]]) -> list[str]:
         """Who holds the connections of a server that has greeted nobody else: a sentence, or none."""
         unheard = [check for check in checks if check["command"] == "connect" and check["verdict"] == INCONCLUSIVE]
+        if not unheard:
+            return []
         found = Crowd.at(PORT, self.host.tcp(*STATES), self.host.account_name)
         if not any(found.explains(check["code"], check["text"]) for check in unheard):
             return []

@@ -10,13 +10,13 @@ descriptor of the directory. It is not followed, not looked into, and not remove
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import stat
 from typing import TYPE_CHECKING
 
 from .inside import FOLDER, rename_in
+from .names import unlink
 from .reader import kind
 from .remarks import remark, remarked
 from .walk import lstat
@@ -70,8 +70,7 @@ def move_aside(path: str, what: str) -> None:
 def clear(path: str) -> None:
     """Remove a file, where there is one. What is no regular file is moved aside."""
     make_way(path)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    unlink(path)
 
 
 def in_the_way(targets: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
 from . import beside
-from .beside import before_of, make_way, move_aside, next_of
+from .beside import before_of, clear, make_way, move_aside, next_of
 from .image import READABLE, Change, Image
 from .lease import open_free
 from .reader import kind
@@ -296,10 +296,8 @@ def change(file: Mapping[str, Any]) -> Change:
 @contextlib.contextmanager
 def _new(path: str) -> Iterator[BinaryIO]:
     """A new file, with nothing of what an interrupted change has left there; on disk at the end, gone if that fails."""
-    make_way(path)
+    clear(path)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             yield file

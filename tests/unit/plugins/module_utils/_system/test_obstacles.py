@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +19,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.obstacl
     obstacle,
     obstacles,
 )
+from in_the_way import a_socket, fifo
 
 # What was seen of a file, and what is said of it.
 PLACES = {
@@ -77,21 +77,6 @@ def test_what_the_disks_need_is_added_up(places, said):
 
 def test_a_disk_without_room_for_one_more_file_is_named():
     assert no_room([(Place("", folder="/d", files_left=False), 0)]) == ["/d can take no more files"]
-
-
-def fifo(path):
-    os.mkfifo(path)
-
-
-def a_socket(path):
-    # a short name: that of a socket has 107 octets at the most
-    before = os.getcwd()
-    os.chdir(path.parent)
-    try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
-    finally:
-        os.chdir(before)
 
 
 MADE = {
