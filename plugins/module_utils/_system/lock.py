@@ -50,8 +50,8 @@ def check_private(folder: str) -> None:
         doubt = f"it is {kind(found.st_mode)}"
     elif found and found.st_uid not in trusted():
         doubt = f"it belongs to {account(found.st_uid)}"
-    elif found and writers(found):
-        doubt = f"it can be written by {writers(found)}"
+    elif found and writers(folder, found):
+        doubt = f"it can be written by {writers(folder, found)}"
     if doubt:
         raise UserError(
             f"the directory of state {folder} is not safe: {doubt}. Nothing was changed. It must be a directory of"
@@ -97,8 +97,8 @@ def _open(path: str) -> int:
             reason = f"is {kind(found.st_mode)}"
         elif found.st_uid not in trusted():
             reason = f"belongs to {account(found.st_uid)}"
-        elif writers(found):
-            reason = f"can be written by {writers(found)}"
+        elif writers(handle, found):
+            reason = f"can be written by {writers(handle, found)}"
         if reason:
             os.close(handle)
             raise RefusedError(reason)

@@ -125,7 +125,7 @@ class Copy:
     def folder(self, source: int, target: str, path: str, depth: int) -> None:
         """Copy what is in a directory that is open; ``path`` is its name, and ``depth`` how much deeper it may go."""
         found = os.fstat(source)
-        loose = found.st_uid not in trusted() or bool(writers(found))
+        loose = found.st_uid not in trusted() or bool(writers(source, found))
         with entries(source) as listed:
             for entry in listed:
                 if is_beside(entry.name):

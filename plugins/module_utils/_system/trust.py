@@ -20,6 +20,7 @@ import pwd
 import stat
 from typing import NamedTuple
 
+from .access_list import list_gives_writing
 from .walk import Walk, lstat
 
 SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2.2)
@@ -74,10 +75,13 @@ def account(uid: int) -> str:
         return f"uid {uid}"
 
 
-def writers(found: os.stat_result) -> str:
-    """Who can write something besides its owner and root: "everybody", "the group mail", or empty."""
+def writers(place: str | int, found: os.stat_result) -> str:
+    """Who can write to what is at a path, or open as a file descriptor, besides its owner and root: "everybody",
+    "the group mail", "the accounts in its access list", or empty."""
     if found.st_mode & stat.S_IWOTH:
         return "everybody"
+    if list_gives_writing(place, found):
+        return "the accounts in its access list"
     if not found.st_mode & stat.S_IWGRP or found.st_gid == 0:
         return ""
     try:
@@ -91,7 +95,7 @@ def _doubt(folder: str, entry: os.stat_result | None) -> tuple[str, bool]:
     found = lstat(folder)
     if not found or not stat.S_ISDIR(found.st_mode):
         return "", False
-    others = writers(found)
+    others = writers(folder, found)
     if found.st_uid not in trusted():
         return f"{folder} belongs to {account(found.st_uid)}", found.st_uid < SYSTEM and not others
     if not others or (found.st_mode & stat.S_ISVTX and entry and entry.st_uid in trusted()):

@@ -14,6 +14,7 @@ import os
 import pwd
 import stat
 
+from .access_list import list_gives_writing
 from .reader import Rights
 from .walk import Walk, lstat
 
@@ -43,34 +44,36 @@ def holder(path: str) -> os.stat_result | None:
     Links of root's are followed, for nobody else can have made them. Raises OSError where they go round in a circle.
     """
     walk, top = Walk(os.path.join(os.getcwd(), path)), os.lstat("/")
-    if _is_held(top):
+    if _is_held("/", top):
         return top
     for place, found in walk:
         if not found:
             folder = lstat(walk.folder)
-            return folder if folder and _is_open(folder) else None
+            return folder if folder and _is_open(walk.folder, folder) else None
         if found.st_uid == 0 and stat.S_ISLNK(found.st_mode):
             walk.follow(os.readlink(place))
-        elif _is_held(found):
+        elif _is_held(place, found):
             return found
     return None
 
 
 def writer(folder: os.stat_result) -> Rights:
     """The rights of who else may write to a directory of root's: nobody, in its group or not."""
-    return Rights(NOBODY, NOBODY if folder.st_mode & stat.S_IWOTH else folder.st_gid)
+    return Rights(NOBODY, NOBODY if folder.st_mode & stat.S_IWOTH else folder.st_gid or NOBODY)
 
 
-def _is_held(found: os.stat_result) -> bool:
+def _is_held(place: str, found: os.stat_result) -> bool:
     """Whether somebody else than root can exchange a file, or what is in a directory. In a sticky one each entry is its
     owner's."""
-    return bool(found.st_uid or (_is_open(found) and not found.st_mode & stat.S_ISVTX))
+    return bool(found.st_uid or (_is_open(place, found) and not found.st_mode & stat.S_ISVTX))
 
 
-def _is_open(found: os.stat_result) -> bool:
+def _is_open(place: str, found: os.stat_result) -> bool:
     """Whether others may write to a directory; what is in a file is its writers' own."""
+    if not stat.S_ISDIR(found.st_mode):
+        return False
     by_group = found.st_mode & stat.S_IWGRP and found.st_gid
-    return bool(stat.S_ISDIR(found.st_mode) and (by_group or found.st_mode & stat.S_IWOTH))
+    return bool(by_group or found.st_mode & stat.S_IWOTH or list_gives_writing(place, found))
 
 
 def _of(uid: int) -> Rights:

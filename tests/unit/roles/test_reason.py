@@ -47,6 +47,11 @@ lines = [
 ]
 print(*lines[-int(asked.lines or 0):], sep="\\n")
 """
+SETPRIV = """#!/bin/sh
+printf %s "$1 $2 $3" > "$ASKED"
+shift 3
+exec "$@"
+"""
 
 
 @pytest.fixture
@@ -99,17 +104,20 @@ def test_what_postfix_says_of_all_that_it_does_is_not_shown(reason):
     assert reason("postfix", [(SINCE, INFO, "postfix/smtpd", 0, "connect from localhost")]) == [""]
 
 
-def test_exim_is_read_from_its_own_file(tmp_path):
-    """To which nobody else can write."""
+def test_exim_is_read_from_its_own_file_with_its_own_rights(tmp_path):
+    """It can put a link to any file there. ``setpriv`` is a play here, too: it shows whose rights it was asked for."""
     words = command("exim")
     assert "/var/log/exim4/mainlog" in words[2]
     log = tmp_path / "mainlog"
     lines = [f"2023-11-14 22:13:{second:02d} line {second}" for second in range(60)]
     log.write_text("\n".join([*lines, "no time", "2023-11-14 22:14:00 last"]) + "\n")
     words[2] = words[2].replace("/var/log/exim4/mainlog", str(log))
-    env = {"PATH": os.environ["PATH"], "TZ": "UTC"}
+    (tmp_path / "setpriv").write_text(SETPRIV)
+    (tmp_path / "setpriv").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TZ": "UTC", "ASKED": str(tmp_path / "asked")}
     shown = run(filled(words, since=str(SINCE)), b"", 30, env)  # 22:13:20
     assert shown.out.splitlines() == [*lines[60 - WORDS + 1 :], "2023-11-14 22:14:00 last"]
+    assert (tmp_path / "asked").read_text() == "--reuid=Debian-exim --regid=Debian-exim --clear-groups"
     late = run(filled(words, since=str(SINCE + 35)), b"", 30, env)
     assert late.out.splitlines() == [*lines[55:], "2023-11-14 22:14:00 last"]
 

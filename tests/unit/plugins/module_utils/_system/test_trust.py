@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.image import Image
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.trust import way
+from in_the_way import listed
 
 ALICE, SYSTEM = [4321, 4321], [120, 120]
 
@@ -78,6 +79,19 @@ def test_a_path_is_followed_only_where_nobody_else_can_lead_it(place, path, targ
 def test_links_that_go_round_in_a_circle_are_an_error(place):
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
         way(str(place / "etc" / "round"))
+
+
+def test_an_access_list_gives_a_directory_to_others(place):
+    listed(place / "etc")
+    assert (
+        way(str(place / "etc" / "file")).doubt == f"{place / 'etc'} can be written by the accounts in its access list"
+    )
+
+
+def test_an_access_list_of_readers_gives_nothing(place):
+    listed(place / "etc")
+    (place / "etc").chmod(0o755)  # the mask
+    assert not way(str(place / "etc" / "file")).doubt
 
 
 REFUSED = {

@@ -15,6 +15,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.host im
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.owner import rights_at
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import Rights, UnseenError
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.way import NOBODY, rights_on
+from in_the_way import listed
 
 ROOT = os.geteuid() == 0  # nobody else can give a file away, and nobody else has rights to lend
 ALICE, LIST = 12345, 23456
@@ -73,6 +74,10 @@ WAYS = [
     (lambda top: (folder(top, "d", 0o1777), folder(top, "d/e")), "d/e/missing", None),
     (lambda top: (folder(top, "d", 0o1777), link(top, "l", "d/missing")), "l", Rights(NOBODY, NOBODY)),
     (hers, "d/\0", HERS),
+    (lambda top: (folder(top, "d"), listed(top / "d")), "d/file", Rights(NOBODY, NOBODY)),
+    (lambda top: (folder(top, "d", 0o1755), listed(top / "d")), "d/missing", Rights(NOBODY, NOBODY)),
+    (lambda top: (folder(top, "d", 0o1755), listed(top / "d")), "d/file", None),
+    (lambda top: (folder(top, "d"), listed(top / "d/file")), "d/file", None),
 ]
 NOWHERE = [
     (lambda top: link(top, "l", "l"), "l", None),
