@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,11 @@ class Sendmail:
 
     def served(self) -> Served:
         found = re.search(r"\$j = (\S+)", self._about)
-        classes = {name: self._class(name) for name in ("w", "{VirtHost}")}
+        classes = self._classes("w", "{VirtHost}", "R")
         tables = {table.name: self._tools.source(table.path) for table in maps(self._cf)}
         users = tables.get("virtuser")
         listed = [name for name in (*classes["w"], *classes["{VirtHost}"]) if users and users.entry("@" + name)]
-        relay = self._relayed()
+        relay = self._relayed(classes["R"])
         virtual = dict.fromkeys([*listed, *(name for name in classes["{VirtHost}"] if name not in relay)])
         return Served(
             found.group(1).lower() if found else "",
@@ -76,21 +77,20 @@ class Sendmail:
             tuple(self._literals(classes["w"])),
         )
 
-    def _class(self, name: str) -> list[str]:
-        """The members of a class, as the test mode prints them."""
-        lines = self._tools.ask([f"$={name}"]).splitlines()
-        found = (re.sub(r"^> ", "", line).strip().lower() for line in lines)
-        return sorted({name for name in found if re.fullmatch(r"[\w.-]+|\[[\w.:]+\]", name)})
+    def _classes(self, *names: str) -> dict[str, list[str]]:
+        """The members of classes, as the test mode prints them."""
+        answers = self._tools.ask_each([f"$={name}" for name in names])
+        return {name: _members(answer) for name, answer in itertools.zip_longest(names, answers, fillvalue="")}
 
-    def _relayed(self) -> dict[str, str]:
-        """The domains to which anybody may send: those that the access table and the class R name."""
+    def _relayed(self, listed: Sequence[str]) -> dict[str, str]:
+        """The domains to which anybody may send: those that the access table names, and those ``listed`` in class R."""
         access = next((table for table in maps(self._cf) if table.name == "access"), None)
         try:
             text = self._host.read(access.path) if access else ""
         except OSError:
             text = ""
         named = re.findall(r"^To:([\w.-]+)\s+RELAY", text, re.MULTILINE | re.IGNORECASE)
-        domains = [name.lower() for name in (*named, *self._class("R")) if "." in name and not _is_address(name)]
+        domains = [name.lower() for name in (*named, *listed) if "." in name and not _is_address(name)]
         routes = {name: self._tools.route(f"postmaster@{name}") for name in dict.fromkeys(domains)}
         return {
             name: self._router.next_hop(route.mailer, route.host)
@@ -149,6 +149,11 @@ class Sendmail:
 
     def handed_on(self, queue_id: str, since: float) -> HandedOn:
         return sendmail_log.handed_on(self._host, queue_id, since)
+
+
+def _members(answer: str) -> list[str]:
+    found = (re.sub(r"^> ", "", line).strip().lower() for line in answer.splitlines())
+    return sorted({name for name in found if re.fullmatch(r"[\w.-]+|\[[\w.:]+\]", name)})
 
 
 def _is_address(name: str) -> bool:

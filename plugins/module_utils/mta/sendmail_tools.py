@@ -14,7 +14,7 @@ from ..verdict import FAIL, Problem
 from .sendmail_syntax import Map, Route, found_in_map, keys, members, onward, route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .._system.host import Host
     from ..aliases.sources import Entry
@@ -39,14 +39,20 @@ class Tools:
         """What the test mode answers."""
         return self._host.ask(["sendmail", "-bt"], stdin="".join(line + "\n" for line in lines)).out
 
+    def ask_each(self, questions: Sequence[str]) -> list[str]:
+        """What one process answers to each of some lines; fewer answers if it ends early.
+
+        A map that does not exist marks where each answer ends: some lines have no answer.
+        """
+        said = self.ask(line for question in questions for line in (question, f"/map {MARK} x")) if questions else ""
+        return said.split(f'Map named "{MARK}" not found')[: len(questions)]
+
     def warm_routes(self, addresses: Iterable[str]) -> None:
         wanted = [text for text in dict.fromkeys(addresses) if text not in self._routes]
         asked = [text for text in wanted if text.isprintable() and 0 < len(text.encode()) <= LONGEST]
-        # A map that does not exist says where each answer ends: an address that is not parsed has none.
-        said = self.ask(line for text in asked for line in (f"/parse {text}", f"/map {MARK} x")) if asked else ""
+        answers = self.ask_each([f"/parse {text}" for text in asked])
         self._routes.update(dict.fromkeys(wanted, NO_ROUTE))
-        for text, answer in zip(asked, said.split(f'Map named "{MARK}" not found')):
-            self._routes[text] = route(answer) or NO_ROUTE
+        self._routes.update({text: route(answer) or NO_ROUTE for text, answer in zip(asked, answers)})
 
     def route(self, address: str) -> Route:
         """What ruleset 0 makes of an address."""
