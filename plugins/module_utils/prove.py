@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from ._system.deadline import Deadline
 from ._system.host import Host
 from .checked import Checked, number
 from .mailbox.find import Search
+from .mailbox.shares import Shares
 from .mailbox.watched import Mailboxes
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
@@ -70,8 +70,8 @@ class HostProof:
         self.unsayable = {name: why for name in self.domains for why in _unsayable(name)}
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
         self._callouts = Callouts(served.hostname, self.deadline)
-        self.mailboxes = Mailboxes(self.deadline)
-        self._unread = Unread(params["unread_days"], self.mailboxes.unread) if params["unread_days"] else None
+        self.mailboxes = Mailboxes(self.deadline, headers=False)
+        self._shares = Shares(self.mailboxes.unread)
         self._expansions: dict[str, dict[str, Any]] = {}
         self._fates: dict[str, proof.HandedOn] = {}
         self._marks: dict[str, list[int]] = {}
@@ -89,9 +89,15 @@ class HostProof:
     def expansion(self, address: str) -> dict[str, Any]:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
-            found = resolve(self.host, self.mta, address, allowed, self._callouts, self._unread)
+            days = self.params["unread_days"]
+            unread = Unread(days, partial(self._shares.unread, address)) if days else None
+            found = resolve(self.host, self.mta, address, allowed, self._callouts, unread)
             self._expansions[address] = found.as_dict()
         return self._expansions[address]
+
+    def _boxes(self, address: str) -> list[str]:
+        """The mailboxes of an address that are looked at."""
+        return self._shares.of(address, proof.wanted_mailboxes([self.expansion(address)]))
 
     def handed_on(self, message: Mapping[str, Any]) -> proof.HandedOn:
         if message["token"] in self._cut:
@@ -140,8 +146,8 @@ class HostProof:
 
     def _arrived(self, message: Message) -> None:
         """Wait until a message is there: two that meet at one mailbox cost the second one a second, for the lock."""
-        expansion = self.expansion(self.address(vars(message)))
-        boxes = [] if proof.leaves(expansion) else proof.wanted_mailboxes([expansion])
+        address = self.address(vars(message))
+        boxes = [] if proof.leaves(self.expansion(address)) else self._boxes(address)
         end = time.monotonic() + self.deadline.within(PATIENCE)
         state = self.mailboxes.state
         while any(state(box) == self._marks.get(box) for box in boxes) and time.monotonic() < end:
@@ -176,8 +182,9 @@ class HostProof:
         """How to send. Only what comes into the mailboxes from now on is looked at."""
         places = [*(proof.Place(name, "") for name in served), proof.Place(proof.BARE, "bare")]
         roles = ("postmaster", *self.params["role_addresses"])
-        ends = [self.expansion(place.address(role)) for place in places for role in roles] if self.send else []
-        self._marks = {box: self.mailboxes.mark(box) for box in proof.wanted_mailboxes(ends)}
+        addresses = [place.address(role) for place in places for role in roles] if self.send else []
+        boxes = dict.fromkeys(box for address in addresses for box in self._boxes(address))
+        self._marks = {box: self.mailboxes.mark(box) for box in boxes}
         return Options(
             send=self.send,
             send_forms=self.params["send_forms"],
@@ -189,7 +196,7 @@ class HostProof:
         """By token and mailbox, once all have arrived, or the MTA has said of the rest that they do not."""
         sent = {message["token"]: message for message in messages if 200 <= message["code"] < 300}
         ends = {token: self.expansion(self.address(message)) for token, message in sent.items()}
-        boxes = {token: proof.wanted_mailboxes([expansion]) for token, expansion in ends.items()}
+        boxes = {token: self._boxes(self.address(message)) for token, message in sent.items()}
         leaving = {token for token, expansion in ends.items() if proof.leaves(expansion)}
         begun = time.time()
         wanted = self._wanted
@@ -215,7 +222,7 @@ class HostProof:
                 self._fates[token] = self._ask_fate(sent[token])
             hits = search.wait(PAUSE if late(hits) else 0, lambda hits: not late(hits))
         self._cut = late(hits) if self.deadline.over else set()
-        self.unseen = dict(search.reasons)
+        self.unseen = {**self._shares.left_out, **search.reasons}
         return {
             token: {box: replace(hit, seconds=_since(sent[token], begun + hit.seconds)) for box, hit in found.items()}
             for token, found in hits.items()
@@ -301,8 +308,10 @@ def _not_proven(reason: str) -> dict[str, Any]:
 
 def _prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     host = HostProof(params, check_mode)
-    with contextlib.closing(host.mailboxes):
+    try:
         return _proven(host, params)
+    finally:
+        attempt(host.mailboxes.close, lambda _reason: None)  # what ends that early does not cost the proof
 
 
 def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -348,17 +357,21 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         made = proof.lands(place, mine, host.expansion, found, host.handed_on, host.unseen, queue)
         return {**made, "verdict": EXEMPT} if exempt and made["verdict"] == SKIPPED else made
 
-    domains = []
-    for place in places:
-        made = {
-            RESOLVES: resolved[place],
-            ACCEPTS: attempt(partial(accepts, place), partial(proof.not_seen, ACCEPTS)),
-            LANDS: attempt(partial(lands, place), partial(proof.not_seen, LANDS)),
-        }
-        domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))
+    def judged() -> tuple[list[dict[str, Any]], str, str, list[str]]:
+        domains = []
+        for place in places:
+            made = {
+                RESOLVES: resolved[place],
+                ACCEPTS: attempt(partial(accepts, place), partial(proof.not_seen, ACCEPTS)),
+                LANDS: attempt(partial(lands, place), partial(proof.not_seen, LANDS)),
+            }
+            domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))
+        verdict = add_up(domain["verdict"] for domain in domains)
+        summary = proof.summary(verdict, domains, bool(params["probe"]))
+        return domains, verdict, summary, proof.findings(domains)
 
-    verdict = add_up(domain["verdict"] for domain in domains)
-    summary, findings = proof.summary(verdict, domains, bool(params["probe"])), proof.findings(domains)
+    # An alarm of the deadline may ring in the middle of this: then it is done once more, before the next one rings.
+    domains, verdict, summary, findings = attempt(judged, lambda _reason: judged())
     failed = verdict == FAIL and not params["report_only"]
     removed = attempt(host.remove, _all_left) if params["remove_messages"] else {}
     return {

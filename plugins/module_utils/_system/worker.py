@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import time
 from typing import Any, Callable, NoReturn
 
@@ -53,13 +54,19 @@ class Worker:
             raise OSError(*said["failed"])
         return said["answer"]
 
+    def kill(self) -> None:
+        """Kill the child, where there is one, and do not wait for its end: ``close`` does."""
+        if self._child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+
     def close(self) -> None:
         """Kill the child, where there is one."""
         if self._child:
+            child, self._child = self._child, 0
             os.close(self._into)
             os.close(self._out)
-            end(self._child)
-            self._child = 0
+            end(child)
 
     def _start(self) -> None:
         hears, self._into = os.pipe2(os.O_CLOEXEC)

@@ -14,7 +14,7 @@ from .._system.deadline import Deadline
 from .._system.descent import descend, open_spot
 from .._system.inside import seen_in
 from .._system.reader import RefusedError
-from .maildir import Maildir, reason
+from .maildir import MOST, Maildir, reason
 from .mbox import Mbox
 from .message import Tally
 from .removal import Before, from_maildir, from_mbox
@@ -36,17 +36,30 @@ class Box:
         self._reader: Mbox | Maildir | None = None
         self._since = 0.0
         self._before: Before | None = None
+        self._most = MOST
 
     def answer(self, question: dict[str, Any]) -> Any:
-        """The answer to a question, by what it asks to ``do``; both are data."""
+        """The answer to a question, by what it asks to ``do``; both are data.
+
+        A Maildir may hold so many ``files`` as the question says; the answer says how many are known.
+        """
         does = {
+            "identify": self._identify,
             "mark": self._mark,
             "state": self._state,
             "look": self._look,
             "unread": self._unread,
             "remove": self._remove,
         }
-        return does[question["do"]](question)
+        self._most = question.get("files", MOST)
+        answer = does[question["do"]](question)
+        return {"answer": answer, "files": self._reader.files if isinstance(self._reader, Maildir) else 0}
+
+    def _identify(self, _question: dict[str, Any]) -> list[int]:
+        """The device and the inode: two names of one mailbox have the same. Raises FileNotFoundError."""
+        with self._opened() as handle:
+            found = os.fstat(handle)
+            return [found.st_dev, found.st_ino]
 
     def _mark(self, question: dict[str, Any]) -> list[int]:
         """Look only at what comes from now on. Where there is no mailbox yet, that is everything."""
@@ -70,6 +83,9 @@ class Box:
     def _look(self, question: dict[str, Any]) -> dict[str, Any]:
         """How many messages carry each of the ``tokens``; ``behind`` says what there was no time for."""
         if question["tokens"] != self._tokens:
+            if self._tokens and not self._before:  # what was read without looking for the new ones is read again
+                self._reader = None
+                self._tally.clear()
             self._tokens = question["tokens"]
             self._tally.expect(self._tokens)
         self._since = question["since"]
@@ -87,7 +103,7 @@ class Box:
             self._tally.clear()
         return {
             "counts": self._tally.counts,
-            "headers": self._tally.headers,
+            "headers": self._tally.headers if question["headers"] else {},
             "behind": behind,
             "problems": problems,
         }
@@ -133,6 +149,8 @@ class Box:
         if not isinstance(self._reader, wanted):
             self._tally.clear()
             self._reader = wanted(self._tally, self._since)
+        if isinstance(self._reader, Maildir):
+            self._reader.most = self._most
         return self._reader
 
     def _is_folder(self) -> bool:

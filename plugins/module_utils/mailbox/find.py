@@ -41,6 +41,7 @@ class Search:
             if not TOKEN.fullmatch(token):
                 raise UserError(f"tokens: {token!r} is not allowed; allowed: printable ASCII characters without spaces")
         self._mailboxes, self._since = mailboxes, since
+        mailboxes.expect(self._tokens)
         self._seconds: dict[tuple[str, str], float] = {}
         self._start = time.monotonic()
         self._behind = False
@@ -87,7 +88,7 @@ class Search:
                 self.reasons[path] = seen.reason
             for token, count in seen.counts.items():
                 seconds = self._seconds.setdefault((token, path), round(time.monotonic() - self._start, 3))
-                hits.setdefault(token, {})[path] = Found(count, seconds, seen.headers[token])
+                hits.setdefault(token, {})[path] = Found(count, seconds, seen.headers.get(token, {}))
         return hits
 
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 TOKEN = re.compile(r"[!-~]+")
 END_OF_HEADERS = re.compile(rb"\n\r?\n")
-LONGEST = 1 << 20  # bytes of a header block that are looked at
+LONGEST = 1 << 18  # bytes of a header block that are looked at
 
-SHOWN = 1 << 16  # bytes of a header block that are shown
+SHOWN = 1 << 15  # bytes of a header block that are shown
 FIELD = 2000  # characters of a field that are shown
+RECEIVED = 100  # fields that are shown; a message that has more is in a loop (RFC 5321 section 6.3)
+ALL = 1 << 17  # bytes of header blocks that are shown of one mailbox
 
 KEPT = ("Return-Path", "Delivered-To", "Subject", "X-Postmaster-Token")
 _NAME = re.compile(r"[!-9;-~]+")
@@ -28,6 +30,7 @@ class Tally:
     def __init__(self, tokens: Iterable[str] = ()) -> None:
         self.counts: dict[str, int] = {}
         self.headers: dict[str, dict[str, Any]] = {}
+        self._room = ALL
         self._patterns = {token: _pattern(token) for token in tokens}
 
     @property
@@ -44,13 +47,15 @@ class Tally:
         carried = [token for token, (plain, whole) in self._patterns.items() if plain in block and whole.search(block)]
         for token in carried:
             self.counts[token] = self.counts.get(token, 0) + 1
-            if token not in self.headers:
+            if token not in self.headers and self._room > 0:
                 self.headers[token] = headers(block)
+                self._room -= min(len(block), SHOWN)
         return carried
 
     def clear(self) -> None:
         self.counts.clear()
         self.headers.clear()
+        self._room = ALL
 
 
 def headers(block: bytes) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def headers(block: bytes) -> dict[str, Any]:
     unfolded = [(name, " ".join(" ".join(lines).split())[:FIELD]) for name, lines in fields]
     first = dict(reversed(unfolded))
     found: dict[str, Any] = {name: first[name.lower()] for name in KEPT if name.lower() in first}
-    return {**found, "Received": [value for name, value in unfolded if name == "received"]}
+    return {**found, "Received": [value for name, value in unfolded if name == "received"][:RECEIVED]}
 
 
 def _pattern(token: str) -> tuple[bytes, re.Pattern[bytes]]:

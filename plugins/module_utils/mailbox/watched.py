@@ -1,16 +1,23 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mailboxes as the program sees them: each has a child process that looks at it, and that may fail or hang alone."""
+"""Mailboxes as the program sees them: each has a child process that looks at it, and that may fail or hang alone.
+
+Whoever gets the mail decides into how many files it is put, and how many files are in a Maildir. So there is one limit
+for all together. What has the same inode is the same mailbox, and one child looks at it. Where there is nothing yet,
+there is nothing to remember, and so no child.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._system.reader import RefusedError
 from .._system.worker import Worker
 from ..shown import line
+from . import maildir
 from .box import Box
 from .maildir import reason
 
@@ -24,7 +31,8 @@ ANSWER = 10.0  # seconds for an answer, before the child is killed
 LATE = 0.5  # seconds after the deadline for the answer to a question that was asked before it
 REMOVAL = 15.0  # seconds that a removal may take; a child that is killed while it holds a lock would leave it
 UNREAD = 3.0  # seconds for the look at what waits
-MOST = 100  # mailboxes: each has a process, and a user may have his mail put into as many files as he likes
+MOST = 64  # mailboxes: each has a process, of some 2 MB
+SURE = 10_000  # files of each mailbox that are listed, however many the others hold
 
 
 class Seen(NamedTuple):
@@ -43,6 +51,16 @@ NOTHING = Seen({}, {}, "", behind=False)
 CHANGED = "are followed by other mail, or were changed"
 
 
+@dataclass
+class _Watched:
+    """A mailbox that is there: its child, the tokens that were looked for, and how many files are known of it."""
+
+    worker: Worker
+    tokens: dict[str, None] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+    files: int = 0
+
+
 class Waiting(NamedTuple):
     """For how many days the oldest unread message has waited; None where that is not known, and the reason."""
 
@@ -51,18 +69,26 @@ class Waiting(NamedTuple):
 
 
 class Mailboxes:
-    """The mailboxes that were asked for, by their paths; their children end with ``close``, or with the program."""
+    """The mailboxes that were asked for, by their paths; their children end with ``close``, or with the program.
 
-    def __init__(self, deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._workers: dict[str, Worker] = {}
+    ``headers``: whether the header fields of what is found are wanted.
+    """
+
+    def __init__(self, deadline: Deadline, *, headers: bool = True) -> None:
+        self._deadline, self._headers = deadline, headers
+        self._paths: set[str] = set()
+        self._boxes: dict[str, _Watched] = {}
+        self._same: dict[tuple[int, int], _Watched] = {}  # by device and inode
         self._waiting: dict[str, Waiting] = {}
         self._seen: dict[str, Seen] = {}
 
     def close(self) -> None:
-        for worker in self._workers.values():
-            worker.close()
-        self._workers.clear()
+        for box in self._boxes.values():  # all first: while one is waited for, the others end, too
+            box.worker.kill()
+        for box in self._boxes.values():
+            box.worker.close()
+        self._boxes.clear()
+        self._same.clear()
 
     @property
     def late(self) -> bool:
@@ -73,6 +99,12 @@ class Mailboxes:
     def over(self) -> str:
         """That the deadline is over, in words."""
         return f"the deadline of {self._deadline.seconds:g} s was over"
+
+    def expect(self, tokens: Mapping[str, Iterable[str]]) -> None:
+        """By mailbox, what is going to be looked for: a mailbox with several names has the tokens of all of them."""
+        for path, wanted in tokens.items():
+            if path in self._boxes:
+                self._boxes[path].tokens.update(dict.fromkeys(wanted))
 
     def mark(self, path: str) -> list[int]:
         """From now on only what comes is looked at; the mailbox's state."""
@@ -87,16 +119,30 @@ class Mailboxes:
 
         What an earlier look has found stays found where this one fails.
         """
-        question = {"do": "look", "tokens": list(tokens), "since": since, "seconds": self._deadline.within(LOOK)}
+        wanted = list(tokens)
         try:
-            said = self._ask(path, question)
+            box = self._box(path)
+            box.tokens.update(dict.fromkeys(wanted))
+            said = self._ask(
+                path,
+                {
+                    "do": "look",
+                    "tokens": list(box.tokens),
+                    "since": since,
+                    "headers": self._headers,
+                    "seconds": self._deadline.within(LOOK),
+                },
+            )
+        except FileNotFoundError:
+            return self._seen.setdefault(path, NOTHING)
         except (OSError, RefusedError) as error:
             before = self._seen.get(path, NOTHING)
             return before._replace(reason=before.reason or f"{line(path)} {reason(error)}", behind=False)
         reasons = [f"{line(path)}{'/' if name else ''}{line(name)} {why}" for name, why in said["problems"].items()]
         if said["behind"]:
             reasons.append(f"{line(path)} {said['behind']}: {self.over}")
-        self._seen[path] = Seen(said["counts"], said["headers"], "; ".join(reasons), bool(said["behind"]))
+        counts = {token: said["counts"][token] for token in wanted if token in said["counts"]}
+        self._seen[path] = Seen(counts, said["headers"], "; ".join(reasons), bool(said["behind"]))
         return self._seen[path]
 
     def unread(self, path: str) -> Waiting:
@@ -105,23 +151,27 @@ class Mailboxes:
             question = {"do": "unread", "now": time.time(), "seconds": self._deadline.within(UNREAD)}
             try:
                 self._waiting[path] = Waiting(**self._ask(path, question))
+            except FileNotFoundError:
+                self._waiting[path] = Waiting(0, "")
             except (OSError, RefusedError) as error:
                 self._waiting[path] = Waiting(None, reason(error))
         return self._waiting[path]
 
     def remove(self, path: str, tokens: Iterable[str]) -> tuple[int, str]:
         """Remove the messages of the proof that were found there: how many were, and why others are left."""
-        wanted = [token for token in tokens if token in self._seen.get(path, NOTHING).counts]
-        if not wanted:
+        found, box = self._seen.get(path, NOTHING).counts, self._boxes.get(path)
+        wanted = [token for token in tokens if token in found and box and token not in box.removed]
+        if not box or not wanted:
             return 0, ""
-        there = sum(self._seen[path].counts[token] for token in wanted)
+        there = sum(found[token] for token in wanted)
         if self._deadline.left < REMOVAL:
             return (
                 0,
                 f"{line(path)}: {there} were not removed, because less than {REMOVAL:g} s of the deadline were left",
             )
+        box.removed.update(wanted)
         try:
-            removed = int(self._worker(path).ask({"do": "remove", "tokens": wanted}, REMOVAL))
+            removed = int(box.worker.ask({"do": "remove", "tokens": wanted}, REMOVAL)["answer"])
         except (OSError, RefusedError) as error:
             return 0, f"{line(path)} {reason(error)}"
         left = there - removed
@@ -135,11 +185,40 @@ class Mailboxes:
         return found
 
     def _ask(self, path: str, question: dict[str, Any]) -> Any:
+        box = self._box(path)
+        said = box.worker.ask({**question, "files": self._allowed(box)}, self._seconds())
+        box.files = said["files"]
+        return said["answer"]
+
+    def _seconds(self) -> float:
         if self._deadline.over:
             raise RefusedError(f"was not looked at: {self.over}")
-        return self._worker(path).ask(question, self._deadline.within(ANSWER) + LATE)
+        return self._deadline.within(ANSWER) + LATE
 
-    def _worker(self, path: str) -> Worker:
-        if path not in self._workers and len(self._workers) >= MOST:
+    def _allowed(self, box: _Watched) -> int:
+        """How many files a mailbox may hold: some in any case, and more while there are not too many of all."""
+        known = {id(other): other.files for other in self._boxes.values()}
+        return max(SURE, maildir.MOST - sum(known.values()) + box.files)
+
+    def _box(self, path: str) -> _Watched:
+        """The mailbox at a path; raises FileNotFoundError where there is none yet, and what else keeps it from us."""
+        if path in self._boxes:
+            return self._boxes[path]
+        if path not in self._paths and len(self._paths) >= MOST:
             raise RefusedError(f"was not looked at: no more than {MOST} mailboxes are")
-        return self._workers.setdefault(path, Worker(Box(path).answer))
+        self._paths.add(path)
+        fresh = _Watched(Worker(Box(path).answer))
+        try:
+            device, inode = fresh.worker.ask({"do": "identify"}, self._seconds())["answer"]
+        except OSError:
+            fresh.worker.close()
+            raise
+        except RefusedError:  # it may have hung: one that was killed is not tried again
+            fresh.worker.close()
+            if not self._deadline.over:
+                self._boxes[path] = fresh
+            raise
+        self._boxes[path] = self._same.setdefault((device, inode), fresh)
+        if self._boxes[path] is not fresh:
+            fresh.worker.close()
+        return self._boxes[path]

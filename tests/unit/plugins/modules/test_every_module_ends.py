@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import secrets
+import threading
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER
 from hostile_servers import HOSTILE
+from mail_servers import Mail, Server
+from weight import Weight
 
 DEEP = b'{"ANSIBLE_MODULE_ARGS": {"servers": ["mx.example.org"], "domains": %s%s}}' % (b"[" * 3000, b"]" * 3000)
 REPLACED = """
@@ -141,3 +146,89 @@ def test_ten_thousand_remote_addresses_keep_the_limits(spawn_module, held):
     held(run, [run.result["summary"]])
     assert run.result["verdict"] == "inconclusive"
     assert "other hosts are asked about 100 addresses at most" in "".join(run.result["findings"])
+
+
+TWO = """
+class Two(Mta):
+    domains = ("example.org", "example.net")
+    def step(self, node):
+        hers = str(node).endswith("@example.org")
+        ends = [f"{home}/m{{number}}" for number in range(100)] if hers else ["{home}/bob"]
+        return fake_mta.Step(destinations=tuple(fake_mta.Destination("mailbox", end) for end in ends))
+fake_mta.use(Two, {ports})
+"""
+
+
+def links(home, number):
+    (home / f"m{number}").symlink_to("Maildir")
+    return home / f"m{number}"
+
+
+def mboxes(home, number):
+    return home / f"m{number}"
+
+
+def maildirs(home, number):
+    for folder in ("new", "cur"):
+        (home / f"m{number}" / folder).mkdir(parents=True)
+    return home / f"m{number}"
+
+
+def put(box, content):
+    """Deliver a message to a mailbox as an MTA does."""
+    if (box / "new").is_dir():
+        (box / "new" / secrets.token_hex(8)).write_bytes(content)
+    else:
+        with box.open("ab") as file:
+            file.write(b"From a Mon Jan  1 00:00:00 2026\n" + content.replace(b"\r\n", b"\n") + b"\n")
+
+
+@contextlib.contextmanager
+def filling(folder, most=100_000):
+    """Somebody makes files as fast as he can."""
+    ended = threading.Event()
+
+    def fill():
+        for number in range(most):
+            if ended.is_set():
+                return
+            (folder / f"{number}.x").touch()
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("fills", [False, True], ids=["and no more", "and one that grows"])
+@pytest.mark.parametrize("make", [links, mboxes, maildirs])
+def test_who_has_his_mail_put_into_100_mailboxes_costs_no_other_domain_its_verdict(
+    spawn_module, serve, held, tmp_path, make, fills
+):
+    home = tmp_path / "alice"
+    for folder in ("new", "cur"):
+        (home / "Maildir" / folder).mkdir(parents=True)
+    hers = [make(home, number) for number in range(100)]
+
+    class Delivering(Mail):
+        def rcpt(self, address, sender, before):
+            return "250 2.1.5 Ok" if address == "postmaster@mx.example.org" else super().rcpt(address, sender, before)
+
+        def data(self, envelope):
+            for box in hers if "example.org" in envelope.rcpt_tos[0].lower().split("@") else [home / "bob"]:
+                put(box, envelope.content)
+            return super().data(envelope)
+
+    port = serve(lambda: Server(Delivering(), decode_data=False))
+    before = mail_host() + TWO.format(home=home, ports=[port])
+    grows = filling(home / ("m0" if make is maildirs else "Maildir") / "new") if fills else contextlib.nullcontext()
+    with Weight() as weight, grows:
+        params = {"deadline": DEADLINE, "timeout": 5, "report_only": True, "unread_days": 7, "send_forms": "all"}
+        run = spawn_module("postmaster_check", params, before=before)
+    verdicts = {domain["domain"]: domain["verdict"] for domain in run.result["domains"]}
+    held(run, [make.__name__, f"{weight.megabytes:.0f} MB in {weight.processes} processes", *verdicts.items()])
+    assert weight.megabytes < 300
+    assert verdicts["example.net"] == "pass"
+    assert verdicts["example.org"] in ("inconclusive", "fail")
+    assert "of one address no more than" in "".join(run.result["findings"])
