@@ -20,6 +20,8 @@ description:
   - With O(confirm_timeout) the change has to be confirmed. The host itself rolls it back where that is not done in
     time, or where it boots before that. It needs neither a controller nor Ansible for it.
   - A transaction that was interrupted is rolled back first by the next one, which warns of that.
+  - Where the old files are back and the service cannot be restarted, the host tries again for 300 seconds. The next
+    run restarts the service, too, whatever the files say. It fails until that succeeds.
   - Only root can do this.
   - An action plugin of the same name renders O(templates) on the controller and ships all files in one call.
 author: The mailops.postmaster contributors (@mailops)

@@ -11,6 +11,7 @@ a line that means nothing there), ``recipient``, and ``at`` (how many steps to c
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -88,6 +89,7 @@ class Trial:
         after = self.images()
         made = [old != new for old, new in zip(before, after, strict=True)]
         left = [path for path in self.paths for kind in ("before", "next") if os.path.exists(_beside(path, kind))]
+        left += glob.glob(os.path.join(params["state_dir"], "*in-force*"))
         found = "old" if not any(made) else "new" if all(made) else f"a mixture: {made}"
         return {
             "trial": name,

@@ -23,7 +23,9 @@ LATE = 10  # seconds after that in which the host has to be as it was
 # when the controller is killed: as soon as it says this
 MOMENTS = ["Apply the configuration", "Probe it from another host", "Prove that mail", "Confirm the transaction"]
 CHOSEN = MOMENTS if os.environ.get("MAILOPS_TORTURE") else MOMENTS[1:2]
-PENDING = "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json"
+PENDING = (
+    "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json -o -name '*in-force*'"
+)
 VARIABLES = {"mta_relay_domains": {}}  # as the hosts are configured
 # what one of two plays at once is told
 REFUSED = "another transaction is under way|cannot be confirmed any more|changed by somebody else meanwhile"

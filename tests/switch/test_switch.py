@@ -30,7 +30,9 @@ TIMEOUT = 10  # seconds in which a change has to be confirmed: the shortest time
 LATE = 10  # seconds after that in which the old MTA has to answer again
 PLANT = (ROOT / "tests" / "switch" / "plant.py").read_text(encoding="utf-8")
 STOP, SEEN, DECOY, SECRET = "/run/planted.stop", "/run/planted.seen", "/run/planted.decoy", "/root/planted"
-PENDING = "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json"
+PENDING = (
+    "sudo find /var/lib/mailops-postmaster -maxdepth 1 -name pending.json -o -name undoing.json -o -name '*in-force*'"
+)
 MESSAGES = 29 if TORTURE else 1  # of each of the seven kinds
 # what not every MTA can be set to
 VARIABLES = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from ..errors import UserError
 from ..secrecy import contents, hide
+from .again import AGAIN, bring_in_force
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .service import Service
 from .store import Store
@@ -58,6 +59,7 @@ def confirm(host: Host, store: Store, journal: Journal) -> Ended:
     """What was changed stays."""
     switch = Switch(host, store.folder, journal.switch)
     ended = Ended(kept=switch.settle(journal.answers))
+    store.mark.clear()
     store.end(journal, CONFIRMED)
     Timer(host, store).disarm()
     switch.forget()
@@ -68,8 +70,10 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     """Bring the old files back, and ``serve`` with them.
 
     Raises OSError where something does not come back, when all else is back: the transaction is then pending still.
+    Where the service does not answer the transaction has ended; its mark and its timer stay.
     """
     store.begin_undo()
+    store.mark.lose(journal)
     store.note_undone(journal)
     switch = Switch(host, store.folder, journal.switch)
     unread = switch.back()
@@ -79,8 +83,11 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
     still = hide(still, contents(image.content for image in closed))
     ended = Ended(still, switch.settle(journal.answered), unread, service.warnings)
+    if not still:
+        store.mark.clear()
     store.end(journal, ROLLED_BACK)
-    Timer(host, store).disarm()
+    if not still:
+        Timer(host, store).disarm()
     switch.forget()
     return ended
 
@@ -115,6 +122,9 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
         journal = look.journal
         if look.bad and not journal and not check_mode:
             Timer(host, store).disarm()
+        owed = None if journal or wanted == CONFIRMED else store.owed(named)
+        if owed:
+            return {**_once_more(host, store, owed, check_mode), **({"warnings": warnings} if warnings else {})}
         if not journal or named not in ("", journal.transaction):
             found = store.state(named)
             if named and found != wanted:
@@ -125,13 +135,29 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
             return {**_result(named, found or UNCHANGED), **({"warnings": warnings} if warnings else {})}
         if wanted == CONFIRMED and store.undoing:
             raise UserError(f"transaction {journal.transaction} cannot be confirmed any more: it is being rolled back")
+        if wanted == CONFIRMED and store.mark.is_of(journal):
+            raise UserError(
+                f"transaction {journal.transaction} cannot be confirmed: it was interrupted before the service had the"
+                " new configuration. Roll it back, or start a new run, which does so first"
+            )
         if check_mode:
             return {**_result(journal.transaction, PENDING, changed=True), "warnings": warnings}
         ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
     mail = {"kept": ended.kept, "warnings": [*warnings, *ended.warnings]}
     if ended.still:
-        raise UserError(f"the old configuration is back, and does not answer: {ended.still}", **mail)
+        Timer(host, store).again(journal.transaction)
+        raise UserError(f"the old configuration is back, and does not answer: {ended.still}; {AGAIN}", **mail)
     return {**_result(journal.transaction, wanted, changed=wanted == ROLLED_BACK), **mail}
+
+
+def _once_more(host: Host, store: Store, owed: Journal, check_mode: bool) -> dict[str, Any]:
+    """Bring in force what was rolled back before; the result."""
+    wrong = "" if check_mode else bring_in_force(host, store, owed)
+    if wrong:
+        raise UserError(f"the old configuration is back, and does not answer: {wrong}; the next run tries again")
+    if not check_mode:
+        Timer(host, store).disarm()
+    return _result(owed.transaction, ROLLED_BACK, changed=True)
 
 
 def _result(transaction: str, state: str, changed: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ A transaction ends by a rename, which needs no room: to ``transactions/ID.confir
 a number that is higher than that of all others there, whatever the clock says: the last transactions have the highest.
 
 What cannot be read is put aside by a rename, and kept: as ``pending.bad-1.json``, or as ``transactions/ID.STATE.bad``.
+``mark.py`` has what says that the service may not have the files that are in place.
 """
 
 from __future__ import annotations
@@ -22,32 +23,38 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._system import files as disk
-from .._system.image import Image
 from .._system.lock import check_private, lock
-from .._system.names import listed, move, remove, there
+from .._system.names import listed, move, remove, seen, there, unlink
 from .._system.private import sweep
-from .._system.reader import RefusedError, open_plain, read_up_to
 from .._system.remarks import remarked
 from ..errors import UserError
-from .daemons import DAEMONS
-from .journal import VERSION, BadJournalError, Journal, NewerJournalError
+from .journal import ROLLED_BACK, VERSION, BadJournalError, Journal, NewerJournalError
+from .kept import LIMIT, image, load
+from .mark import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 KEPT = 5  # transactions
-LIMIT = 1 << 30  # octets of a journal: it has the old files in it, of which a table may be large
 NAMED = 5  # files of a journal that is too large
 DIGITS = 15  # of the number of a transaction
 BAD = "bad"  # in the names of what was put aside
+LOST = Journal("unknown", {})  # that of a bad journal
 
 
 @dataclass(frozen=True)
 class Found:
-    """The transaction that has not ended, if there is one; and the journals that cannot be read, with the reason."""
+    """The transaction that has not ended, if there is one; the journals that cannot be read, with the reason; and
+    whether the service may not have the configuration that is in place."""
 
     journal: Journal | None = None
     bad: dict[str, str] = field(default_factory=dict)
+    marked: bool = False
+
+    @property
+    def due(self) -> bool:
+        """Whether the service has to be told, whatever the files say: of what a bad journal was nobody knows."""
+        return self.marked or bool(self.bad)
 
     @property
     def warnings(self) -> list[str]:
@@ -62,6 +69,7 @@ class Store:
         self.folder = folder
         self._pending, self._undoing = (os.path.join(folder, f"{name}.json") for name in ("pending", "undoing"))
         self._ended = os.path.join(folder, "transactions")
+        self.mark = Mark(folder)
 
     def lock(self, wait: bool = False) -> contextlib.AbstractContextManager[None]:
         """The lock of the host; the directory is made where there is none."""
@@ -74,7 +82,7 @@ class Store:
         for path in self.paths:
             if there(path):
                 try:
-                    return Found(_load(path), bad)
+                    return Found(load(path), bad, self.mark.due)
                 except BadJournalError as error:
                     bad[path] = str(error)
                 except NewerJournalError as error:
@@ -83,7 +91,7 @@ class Store:
                         f" (journal {error}, this version knows {'.'.join(map(str, VERSION))}). Nothing was changed."
                         " Use that version, or wait until the host rolls that change back"
                     ) from error
-        return Found(None, bad)
+        return Found(None, bad, self.mark.due)
 
     def pending(self) -> Journal | None:
         """The transaction that has not ended, if there is one."""
@@ -92,6 +100,8 @@ class Store:
     def put_aside(self, bad: Mapping[str, str]) -> list[str]:
         """Rename journals that cannot be read, so that they are in nobody's way; what to tell the user."""
         warnings = []
+        if bad:
+            self.mark.lose(LOST)
         for path, why in bad.items():
             stem, ending = os.path.splitext(path)
             names = (f"{stem}.{BAD}-{number}{ending}" for number in itertools.count(1))
@@ -123,6 +133,17 @@ class Store:
         """How a transaction ended; empty where that is not known, or it has not."""
         return next((state for name, state in self._states() if name == transaction and state != "undone"), "")
 
+    def owed(self, transaction: str) -> Journal | None:
+        """The mark of ``transaction``, or of any where that is empty, if the old files are back and it is due; without
+        those files. What else is due is for the next run: what is in place then is not proven."""
+        found = self.mark.read()
+        meant = found and transaction in ("", found.transaction) and self.state(found.transaction) == ROLLED_BACK
+        return found if meant else None
+
+    def ended_at(self, transaction: str, state: str) -> float:
+        """When a transaction ended, in seconds since the epoch; raises OSError."""
+        return seen(self._path(transaction, state)).st_ctime
+
     def refuse_too_large(self, journal: Journal) -> None:
         """Raise UserError where nobody could read the journal back."""
         octets = {path: len(image.content) for path, image in journal.images.items() if image}
@@ -136,9 +157,17 @@ class Store:
             )
 
     def begin(self, journal: Journal) -> None:
-        """From here on the transaction is to be confirmed, or rolled back. Raises as ``refuse_too_large`` does."""
+        """From here on the transaction is to be confirmed, or rolled back, and its service is to be told. Raises as
+        ``refuse_too_large`` does, and OSError: then it has not begun."""
         self.refuse_too_large(journal)
-        disk.write_image(self._pending, _image(journal))
+        first = not there(self._pending)
+        disk.write_image(self._pending, image(journal))
+        if first:
+            try:
+                self.mark.begin(journal)
+            except OSError:
+                unlink(self._pending)
+                raise
 
     def begin_undo(self) -> None:
         """From here on it can only be rolled back."""
@@ -157,7 +186,7 @@ class Store:
                     with contextlib.suppress(OSError):
                         replaced[place] = disk.read_image(place, wait=False)
                 disk.make_folder(self._ended, 0o700)
-                disk.write_image(path, _image(Journal(journal.transaction, replaced)))
+                disk.write_image(path, image(Journal(journal.transaction, replaced)))
 
     def end(self, journal: Journal, state: str) -> None:
         """The transaction has ended; only the last few are kept. What cannot be tidied up is a remark."""
@@ -186,7 +215,7 @@ class Store:
             path = self._path(name, state)
             try:
                 # what others have there was told at the end of that change, and is told if it is in the way of this one
-                forget(_load(path).images if there(path) else (), tell=False)
+                forget(load(path).images if there(path) else (), tell=False)
             except BadJournalError as error:
                 aside = self._path(name, state, BAD)
                 remove(aside)
@@ -204,31 +233,6 @@ class Store:
         return [(found[0], found[1]) for found in (name.split(".") for name in names) if len(found) == 3]
 
 
-def _load(path: str) -> Journal:
-    """The journal in a file. Only what begins and ends as one is read as a whole."""
-    try:
-        handle = open_plain(path)
-    except RefusedError as error:
-        raise BadJournalError(str(error)) from error
-    try:
-        size = os.fstat(handle).st_size
-        if not size:
-            raise BadJournalError("is empty")
-        if size > LIMIT:
-            raise BadJournalError(f"is larger than {LIMIT} octets")
-        if os.pread(handle, 1, 0) != b"{":
-            raise BadJournalError("does not begin as a journal does")
-        if os.pread(handle, 1, size - 1) != b"}":
-            raise BadJournalError("is cut off")
-        journal = Journal.load(read_up_to(handle, LIMIT))
-    finally:
-        os.close(handle)
-    unknown = {journal.switch[name] for name in ("old", "new") if journal.switch} - DAEMONS.keys()
-    if unknown:
-        raise BadJournalError(f"names an MTA that is not known: {' and '.join(sorted(unknown))}")
-    return journal
-
-
 def _age(transaction: str) -> tuple[int, str]:
     return _number(transaction), transaction
 
@@ -242,7 +246,3 @@ def _number(transaction: str) -> int:
 def forget(paths: Iterable[str], tell: bool = True) -> None:
     for path in paths:
         disk.forget(path, tell)
-
-
-def _image(journal: Journal) -> Image:
-    return Image(journal.dump(), os.geteuid(), os.getegid(), 0o600)

@@ -61,10 +61,16 @@ class Timer:
         """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
         try:
             self._keep(program)
-            self._start(UNIT, transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
+            self._start_in(transaction, seconds)
         except BaseException:
             self.disarm()
             raise
+
+    def again(self, transaction: str) -> None:
+        """Let the program that is kept begin soon with what it may do for ``transaction``. Not for that program: it is
+        started again where its status says so."""
+        with contextlib.suppress(UserError):
+            self._start_in(transaction, AGAIN)
 
     def watch(self, transaction: str) -> None:
         """Let the program that is kept roll ``transaction`` back as soon as nobody works on it any more.
@@ -87,6 +93,9 @@ class Timer:
             disk.write_image(self._service, _own(text.encode(), 0o644))
             disk.make_folder(os.path.dirname(self._wanted))
             link(self._service, self._wanted)
+
+    def _start_in(self, transaction: str, seconds: float) -> None:
+        self._start(UNIT, transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
 
     def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: float) -> None:
         """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""

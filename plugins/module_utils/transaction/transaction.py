@@ -21,6 +21,7 @@ from ..aliases.apply import apply as apply_aliases
 from ..aliases.compile import SUFFIXES, as_new
 from ..errors import OverdueError, UserError
 from ..secrecy import contents, hide_all
+from .again import AGAIN
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .payload import unpack
@@ -64,6 +65,7 @@ class Transaction:
         self._timer = Timer(host, self._store)
         self._seconds = params["confirm_timeout"] or OWN_TIME
         self._untouched = ", and nothing was changed"
+        self._owed = False  # whether the service has to be told, whatever the files say
         self._unread: dict[str, str] = {}
         self._left_out: list[str] = []
         self._made: dict[str, str] = {}  # what was compiled, and from which file
@@ -99,7 +101,8 @@ class Transaction:
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
         seen = self._store.look()
-        if not seen.journal and not seen.bad and not self._due():
+        self._owed = seen.due
+        if not seen.journal and not self._due():
             return self._unchanged(check_mode)
         if check_mode:
             self._refuse_obstacles()
@@ -107,6 +110,7 @@ class Transaction:
                 self._check(stage, lenient=True)
             foreseen = in_the_way(disk.real(want.path) for want in self._to_replace())
             warnings = [*seen.warnings, *_unfinished(seen.journal, "a run rolls it back"), *foreseen]
+            warnings += [] if seen.journal else self._restarted("a run restarts the service")
             return self._result(PENDING, warnings=warnings)
         with self._store.lock():
             seen, ended = self._store.look(), Ended()
@@ -118,6 +122,8 @@ class Transaction:
                 self._timer.disarm()
             warnings += [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings, *self._store.tidy()]
             Switch(self._host, self._store.folder, {}).forget()
+            self._owed = self._store.mark.due or bool(seen.bad)
+            warnings += self._restarted("the service was restarted")
             self._id = self._store.new_id()
             self._look()
             if not self._due():
@@ -129,6 +135,11 @@ class Transaction:
                 error.result["warnings"] = [*warnings, *error.result.get("warnings", [])]
                 raise
             return {**result, "warnings": [*warnings, *result["warnings"]]}
+
+    def _restarted(self, what: str) -> list[str]:
+        """That the service has to be told is no wish of the user's: a warning."""
+        why = "an earlier change or rollback did not reach the service, or was interrupted"
+        return [f"{why}; {what}"] if self._owed else []
 
     def _refuse_obstacles(self) -> None:
         """Raise UserError where it can be seen that what is to be changed cannot be."""
@@ -166,7 +177,7 @@ class Transaction:
         """Whether there is anything to do."""
         differs = bool(self._stale) or any(change.changed for change in self._changes)
         edited = bool(self._aliases and self._aliases["changed"]) or bool(self._params["replaces"])
-        return differs or edited or not (self._service.enabled and self._service.active)
+        return differs or edited or self._owed or not (self._service.enabled and self._service.active)
 
     def _uncompiled(self, change: Change) -> bool:
         """Whether a table has nothing compiled from it that is as new as it is and has the mode that was asked for."""
@@ -238,7 +249,7 @@ class Transaction:
         if self._params["replaces"]:
             return self._replace(self._params["replaces"])
         changes = self._prepared()
-        how = activation(self._changes, self._stale, self._unit)
+        how = "restart" if self._owed else activation(self._changes, self._stale, self._unit)
         self._refuse_others(changes)
         journal = self._journal(changes, how)
         self._store.refuse_too_large(journal)
@@ -294,6 +305,8 @@ class Transaction:
         try:
             wrong = self._put_in_place(changes, how)
         except EditedError:
+            if not self._owed:
+                self._store.mark.clear()
             self._store.end(journal, ROLLED_BACK)
             self._timer.disarm()
             raise
@@ -358,6 +371,8 @@ class Transaction:
             wrong = self._service.activate(how)
             if not wrong and not first:
                 self._write_aliases()
+            if not wrong:
+                self._store.mark.reach()
             return wrong
         except EditedError:
             raise
@@ -376,8 +391,10 @@ class Transaction:
         reason, state, ended = self._reason(since), ROLLED_BACK, Ended()
         try:
             ended = roll_back(self._host, self._store, journal)
-            still = f", and does not answer either: {ended.still}" if ended.still else ""
-            back = f"the old one is back{still}"
+            back = "the old one is back"
+            if ended.still:
+                self._timer.again(journal.transaction)
+                back += f", and does not answer either: {ended.still}; {AGAIN}"
         except (OSError, UserError) as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
             back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"

@@ -14,6 +14,7 @@ from .._system.host import Host
 from .._system.remarks import remarks
 from ..errors import UserError
 from ..shown import line
+from .again import bring_in_force, gives_up
 from .end import roll_back
 from .store import Store
 from .switch import Switch
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program; its status is 0 where nothing is left to be done."""
+    """The program; its status is 0 where nothing is left that it can do. Else systemd starts it again."""
     parser = argparse.ArgumentParser(description="Roll back a change of the mail configuration that was not confirmed.")
     parser.add_argument("folder", help="where the journals are")
     parser.add_argument("--transaction", default="", help="the only one that is meant")
@@ -50,8 +51,8 @@ def _undo(store: Store, meant: argparse.Namespace) -> int:
             _say(text)
         journal = look.journal
         if not journal:
-            Timer(Host(), store).disarm()
-        if not journal or meant.transaction not in ("", journal.transaction):
+            return _once_more(store, meant)
+        if meant.transaction not in ("", journal.transaction):
             return 0
         if meant.boot and journal.switch:
             Switch(Host(), store.folder, journal.switch).hold()
@@ -64,6 +65,24 @@ def _undo(store: Store, meant: argparse.Namespace) -> int:
             return 1
     words = "; ".join(["the old configuration is back", *filter(None, [ended.still]), *ended.warnings])
     _say(f"transaction {journal.transaction} was not confirmed: {words}")
+    return 1 if ended.still else 0
+
+
+def _once_more(store: Store, meant: argparse.Namespace) -> int:
+    """What there is to be done where no transaction is pending."""
+    owed = None if meant.boot else store.owed(meant.transaction)
+    wrong = bring_in_force(Host(), store, owed) if owed else ""
+    if owed and wrong and not gives_up(store, owed):
+        _say(f"the configuration of before transaction {owed.transaction} is still not in force: {wrong}")
+        return 1
+    Timer(Host(), store).disarm()
+    if owed and wrong:
+        _say(
+            f"the configuration of before transaction {owed.transaction} is not in force: {wrong}. This host does not"
+            " try again; the next run does"
+        )
+    elif owed:
+        _say(f"the configuration of before transaction {owed.transaction} is in force")
     return 0
 
 

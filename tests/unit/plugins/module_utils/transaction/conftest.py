@@ -56,11 +56,17 @@ class FakeSystem(Host):
 
 
 @pytest.fixture
-def system(tmp_path, monkeypatch):
+def make_system(tmp_path, monkeypatch):
+    """``make_system(kind, ...)``: a host of that kind, whose units of systemd are in a directory of their own."""
     monkeypatch.setattr(timer, "SYSTEMD", str(tmp_path))
     monkeypatch.setattr(timer, "UNITS", str(tmp_path / "units"))
     (tmp_path / "units").mkdir()
-    return FakeSystem()
+    return lambda kind, *given: kind(*given)
+
+
+@pytest.fixture
+def system(make_system):
+    return make_system(FakeSystem)
 
 
 @pytest.fixture

@@ -66,10 +66,11 @@ def count(transact, system, monkeypatch, tmp_path):
 
 @pytest.fixture
 def whole(live, tmp_path):
-    """What the directory says, with whatever was left in it; no transaction is pending."""
+    """What the directory says, with whatever was left in it; no transaction is pending, and no activation due."""
 
     def look():
         assert Store(str(tmp_path / "state")).pending() is None
+        assert not list((tmp_path / "state").glob("*in-force*"))
         return {path.name: path.read_text() for path in sorted(live.iterdir())}
 
     return look

@@ -82,6 +82,7 @@ def test_a_transaction_and_its_timer_and_its_end(transact, compiling, live, tmp_
         "etc/program.db": "644",
         "etc/strict": "640",
         "etc/strict.db": "640",
+        "state/in-force.json": "600",
         "state/lock": "600",
         "state/pending.json": "600",
         "state/undo.zip": "600",
