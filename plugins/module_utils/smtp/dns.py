@@ -1,10 +1,15 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mail exchangers from the DNS (RFC 1035, RFC 5321 section 5.1): messages in and out, and who is asked. Pure."""
+"""Mail exchangers from the DNS (RFC 1035, RFC 5321 section 5.1): messages in and out, and who is asked. Pure.
+
+Pointers can make a megabyte of names of an answer of 64 KB. So only the names of the exchangers that will be asked are
+read, no name is longer than the standard allows, and the rest of the answer is passed over.
+"""
 
 from __future__ import annotations
 
+import heapq
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
@@ -12,12 +17,14 @@ from typing import TYPE_CHECKING, Callable
 from .names import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 MX, IN = 15, 1
 NOERROR, NXDOMAIN = 0, 3
 RECURSION_DESIRED, RESPONSE, TRUNCATED = 0x0100, 0x8000, 0x0200
 MAX_POINTERS = 32
+LONGEST = 255  # octets of a name, with those that say how long its labels are (RFC 1035 section 2.3.4)
+MOST = 4  # exchangers of a name that are asked
 
 FOUND, NO_MX, NULL_MX, NO_SUCH_NAME, UNKNOWN = "found", "no MX", "null MX", "no such name", "unknown"
 
@@ -28,7 +35,7 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True)
 class Response:
-    """What a resolver said: its code, whether that is only the beginning, and preference and host of each MX."""
+    """What a resolver said: its code, whether that is only the beginning, and preference and host of the best MX."""
 
     rcode: int
     truncated: bool
@@ -62,16 +69,21 @@ def decode(asked: bytes, data: bytes) -> Response:
     if name.lower() != _name(asked, 12)[0].lower() or data[at : at + 4] != asked[-4:]:
         raise MalformedError("the response to another question")
     at += 4
-    found = []
-    if not flags & TRUNCATED:
-        for _record in range(answers):
-            _owner, at = _name(data, at)
-            kind, size = _number(data, at), _number(data, at + 8)
-            at += 10
-            if kind == MX:
-                found.append((_number(data, at), _name(data, at + 2)[0]))
-            at += size
-    return Response(flags & 0xF, bool(flags & TRUNCATED), tuple(sorted(found)))
+    truncated = bool(flags & TRUNCATED)
+    best = heapq.nsmallest(MOST, () if truncated else _exchangers(data, at, answers))
+    found = tuple((preference, _name(data, where)[0]) for preference, where in best)
+    return Response(flags & 0xF, truncated, found)
+
+
+def _exchangers(data: bytes, at: int, answers: int) -> Iterator[tuple[int, int]]:
+    """The preference of each MX record, and where the name of its host begins."""
+    for _record in range(answers):
+        at = _after_name(data, at)
+        kind, size = _number(data, at), _number(data, at + 8)
+        at += 10
+        if kind == MX:
+            yield _number(data, at), at + 2
+        at += size
 
 
 def nameservers(resolv_conf: str) -> list[str]:
@@ -118,22 +130,34 @@ def _number(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 2], "big")
 
 
+def _label(data: bytes, at: int) -> int:
+    """How long the label is that begins at ``at``; 0xC0 or more where that is a pointer."""
+    if at >= len(data) or 0x40 <= data[at] < 0xC0 or (data[at] < 0x40 and at + 1 + data[at] > len(data)):
+        raise MalformedError("a name breaks off")
+    return data[at]
+
+
+def _after_name(data: bytes, at: int) -> int:
+    """Where what follows a name begins."""
+    while size := _label(data, at):
+        if size >= 0xC0:
+            return at + 2
+        at += 1 + size
+    return at + 1
+
+
 def _name(data: bytes, at: int) -> tuple[str, int]:
     """The name that begins at ``at``, and where what follows it begins."""
-    labels: list[str] = []
-    after = None
-    for _label in range(128 + MAX_POINTERS):
-        if at >= len(data):
-            raise MalformedError("a name breaks off")
-        size = data[at]
+    after, labels, octets, pointers = _after_name(data, at), [], 1, 0
+    while size := _label(data, at):
         if size >= 0xC0:
-            after = at + 2 if after is None else after
-            at = _number(data, at) & 0x3FFF
+            at, pointers = _number(data, at) & 0x3FFF, pointers + 1
+            if pointers > MAX_POINTERS:
+                raise MalformedError("a name points around in circles")
             continue
-        if size >= 0x40 or at + 1 + size > len(data):
-            raise MalformedError("a name breaks off")
-        if not size:
-            return ".".join(labels), at + 1 if after is None else after
+        octets += 1 + size
+        if octets > LONGEST:
+            raise MalformedError(f"a name is longer than {LONGEST} octets")
         labels.append(data[at + 1 : at + 1 + size].decode("ascii", "backslashreplace"))
         at += 1 + size
-    raise MalformedError("a name points around in circles")
+    return ".".join(labels), after

@@ -23,7 +23,6 @@ from .transport import Connection, Limits, UnsafeCommandError, datagram, own_nam
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MAX_SERVERS = 4
 RESOLVER_TIMEOUT = 3.0
 DNS_FINDINGS = {
     NO_SUCH_NAME: (FAIL, "the name does not exist in the DNS"),
@@ -80,7 +79,7 @@ def _hosts(next_hop: str, limits: Limits) -> tuple[tuple[str, ...], int] | FarEn
     if found.state in DNS_FINDINGS:
         verdict, text = DNS_FINDINGS[found.state]
         return FarEnd(verdict, "", f"MX of {host}", 0, text, unreachable=True)
-    return (found.hosts if found.state == FOUND else (host,))[:MAX_SERVERS], port
+    return found.hosts if found.state == FOUND else (host,), port
 
 
 class _Visit:
