@@ -23,7 +23,7 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
-from . import beside
+from . import beside, contested
 from .beside import before_of, clear, make_way, move_aside, next_of
 from .image import READABLE, Change, Image
 from .lease import open_free
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER_MODE = 0o755  # of a directory that a file needs
 LARGEST = 1 << 29  # octets of a file: it is read whole, and is kept in the journal
-RACES = 5  # that a rollback may lose against whoever puts things in its way
+RACES = 5  # that a rollback may lose against whoever puts things in its way, before it is a contest: contested.py
 LOST = (errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOTDIR)  # what it then gets
 UNREADABLE = (errno.EFBIG, errno.EINVAL, errno.EWOULDBLOCK)  # what ``_there`` says of what it does not read
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # waits for nobody, where it is a FIFO
@@ -213,13 +213,15 @@ def restore(path: str, image: Image | None) -> None:
     What cannot be read in its place is moved aside. It waits for nobody: see ``lease.py``.
     """
     target = real(path)
-    for left in reversed(range(RACES)):
+    for _race in range(RACES):
         try:
             _bring_back(target, image)
             break
         except OSError as error:
-            if error.errno not in LOST or not left:
+            if error.errno not in LOST:
                 raise
+    else:
+        contested.put(target, image)
     with contextlib.suppress(FileNotFoundError):
         sync_folder(os.path.dirname(target))
     beside.forget(target)
