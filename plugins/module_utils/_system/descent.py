@@ -19,7 +19,7 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from .reader import OPEN, RefusedError, Rights, kind, quietly, take
+from .reader import OF_THE_PROGRAM, OPEN, RefusedError, Rights, kind, of_the_program, quietly, take
 from .walk import LINKS, names
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def open_spot(spot: Spot, flags: int = OPEN) -> int:
         reason = f"is {kind(found.st_mode)}, neither a regular file nor a directory"
     elif spot.owner == 0 and (found.st_uid or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)):
         reason = "was exchanged while it was opened, or has a second name"
+    elif of_the_program(found):
+        reason = OF_THE_PROGRAM
     if reason:
         os.close(handle)
         raise RefusedError(reason)

@@ -25,7 +25,7 @@ import signal
 import stat
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ SECONDS = 5.0  # for one look
 ENDING = 0.5  # seconds for a killed child to end; one that waits in the kernel for a file system may not
 PIECE = 1 << 16
 OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+OF_THE_PROGRAM = "is in /proc, where nothing is read for others"
 DONE, REFUSED, UNSEEN, FAILED = b"d", b"r", b"u", b"f"  # the first octet of what a child says
 
 
@@ -135,18 +136,22 @@ def open_plain(
         if error.errno == errno.EWOULDBLOCK:
             raise UnseenError("is held by a lease of another program") from error
         raise
-    found = os.fstat(handle)
-    reason = ""
-    if not stat.S_ISREG(found.st_mode):
-        reason = f"is {kind(found.st_mode)}, not a regular file"
-    elif owners is not None and found.st_uid not in owners:
-        reason = f"belongs to uid {found.st_uid}"
-    elif single and found.st_nlink != 1:
-        reason = f"has {found.st_nlink} names"
+    reason = _why_not(os.fstat(handle), owners, single)
     if reason:
         os.close(handle)
         raise RefusedError(reason)
     return handle
+
+
+def _why_not(found: os.stat_result, owners: Collection[int] | None, single: bool) -> str:
+    """Why a file that was opened is not read; empty where it is."""
+    if not stat.S_ISREG(found.st_mode):
+        return f"is {kind(found.st_mode)}, not a regular file"
+    if owners is not None and found.st_uid not in owners:
+        return f"belongs to uid {found.st_uid}"
+    if single and found.st_nlink != 1:
+        return f"has {found.st_nlink} names"
+    return OF_THE_PROGRAM if of_the_program(found) else ""
 
 
 def open_owned(path: str) -> int:
@@ -179,6 +184,20 @@ def quietly(path: str, flags: int, folder: int | None = None) -> int:
         return os.open(path, flags | getattr(os, "O_NOATIME", 0), dir_fd=folder)
     except PermissionError:  # only the owner of a file, and root, may ask for that
         return os.open(path, flags, dir_fd=folder)
+
+
+def of_the_program(found: os.stat_result) -> bool:
+    """Whether this is a file of procfs, opened for somebody else: there this process shows him what is root's."""
+    return os.geteuid() != os.getuid() and _is_procfs(found.st_dev)
+
+
+@lru_cache(maxsize=64)
+def _is_procfs(device: int) -> bool:
+    """By the mounts: each instance of procfs has a device of its own (proc(5))."""
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    with open("/proc/self/mountinfo", "rb") as file:
+        fields = [line.partition(b" - ") for line in file]
+    return any(mount.split()[2] == number and of.startswith(b"proc ") for mount, _dash, of in fields)
 
 
 def kind(mode: int) -> str:
@@ -260,7 +279,7 @@ def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> No
     """The child's whole life. Its real uid stays root's: nobody whose rights it takes may signal or trace it."""
     try:
         try:
-            be_quiet()
+            be_alone(into)
             if rights and os.geteuid() == 0:
                 take(rights)
             said = DONE + work()
@@ -285,11 +304,21 @@ def take(rights: Rights) -> None:
     os.seteuid(rights.uid)
 
 
-def be_quiet() -> None:
-    """Let go of the standard streams: a child that hangs outlives its parent, and nobody may wait for its output."""
+def be_alone(*kept: int) -> None:
+    """Let go of all that the parent has, but for the descriptors that are ``kept``.
+
+    A child that hangs outlives its parent, and nobody may wait for its output, nor for what else it has open. And by
+    /proc/self whoever's rights it takes gets at its descriptors, and at the directory where it stands.
+    """
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
+    os.chdir("/")
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and int(name) not in kept:
+                with contextlib.suppress(OSError):
+                    os.close(int(name))
 
 
 def end(child: int) -> None:

@@ -17,7 +17,7 @@ import signal
 import time
 from typing import Any, Callable, NoReturn
 
-from .reader import PIECE, RefusedError, be_quiet, end
+from .reader import PIECE, RefusedError, be_alone, end
 
 LIMIT = 16 << 20  # octets of an answer
 
@@ -96,22 +96,12 @@ class Worker:
 def _be_child(answer: Callable[[Any], Any], hears: int, says: int) -> NoReturn:
     """The child's whole life: it ends when its parent lets go of the questions."""
     with contextlib.suppress(BaseException):
-        be_quiet()
-        _let_go(hears, says)
+        be_alone(hears, says)
         with open(hears, "rb") as questions, open(says, "wb") as answers:
             for question in questions:
                 answers.write(json.dumps(_said(answer, json.loads(question))).encode() + b"\n")
                 answers.flush()
     os._exit(0)
-
-
-def _let_go(*kept: int) -> None:
-    """Close what the parent has open: it would not get closed there as long as the child lives."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) not in kept:
-                with contextlib.suppress(OSError):
-                    os.close(int(name))
 
 
 def _said(answer: Callable[[Any], Any], question: Any) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.descent import descend, open_spot
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import (
     RefusedError,
-    be_quiet,
     call,
     read_up_to,
 )
@@ -144,7 +143,6 @@ def test_what_leads_nowhere_is_an_error(place, name):
 
 def test_a_child_leaves_the_standard_streams_alone():
     def work():
-        be_quiet()
         print("nobody hears this", flush=True)
         return os.readlink("/proc/self/fd/1").encode()
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadline import Deadline
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import (
     LIMIT,
     RefusedError,
@@ -17,6 +20,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader 
     call,
     read,
 )
+from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.watched import Mailboxes
 
 NOBODY = Rights(65534, 65534)
 ROOT = os.geteuid() == 0  # nobody else can give a child other rights than his own
@@ -131,3 +135,77 @@ def test_a_child_that_breaks_is_no_result():
 def test_nobody_whose_rights_a_child_has_can_signal_it():
     said = call(NOBODY, lambda: repr(os.getresuid()).encode()).decode()
     assert said == ("(0, 65534, 0)" if ROOT else repr(os.getresuid()))
+
+
+# What a link can lead to: "{file}" and "{folder}" are descriptors that the parent has open.
+OF_THE_PROGRAM = {
+    "its memory map": "/proc/self/maps",
+    "its environment": "/proc/self/environ",
+    "its command line": "/proc/self/cmdline",
+    "its mounts": "/proc/self/mountinfo",
+    "the same of a thread": "/proc/thread-self/maps",
+    "what the kernel says": "/proc/meminfo",
+    "a file that it has open": "/proc/self/fd/{file}",
+    "a file that it has open, as a thread": "/proc/thread-self/fd/{file}",
+    "a file that it has open, as a device": "/dev/fd/{file}",
+    "a file below a directory that it has open": "/proc/self/fd/{folder}/file",
+    "a file where it stands": "/proc/self/cwd/file",
+    "a file where it stands, by a task": "/proc/thread-self/cwd/file",
+}
+
+
+@pytest.fixture
+def common():
+    """A directory that everybody gets at."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def private(common, monkeypatch):
+    """What a program has open, and where it stands: below a directory that only its own account gets at."""
+    folder = common / "private" / "below"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("root alone")
+    folder.parent.chmod(0o700)
+    monkeypatch.chdir(folder)
+    opened = {"file": os.open("file", os.O_RDONLY), "folder": os.open(".", os.O_RDONLY)}
+    for handle in opened.values():
+        os.set_inheritable(handle, True)
+    yield opened
+    for handle in opened.values():
+        os.close(handle)
+
+
+@pytest.mark.parametrize("target", OF_THE_PROGRAM.values(), ids=OF_THE_PROGRAM)
+def test_nothing_of_the_program_itself_is_read_for_others(common, private, target):
+    link = common / "link"
+    link.symlink_to(target.format(**private))
+    private_to_root = "{" in target or "cwd" in target
+    with pytest.raises((RefusedError, OSError)) if ROOT or private_to_root else contextlib.nullcontext():
+        read(str(link), NOBODY, follow=True)
+
+
+@pytest.mark.parametrize("target", OF_THE_PROGRAM.values(), ids=OF_THE_PROGRAM)
+def test_no_mailbox_is_of_the_program_itself(common, private, target):
+    link = common / "link"
+    link.symlink_to(target.format(**private))
+    if ROOT:
+        os.lchown(link, NOBODY.uid, NOBODY.gid)
+    with contextlib.closing(Mailboxes(Deadline(20))) as boxes:
+        seen = boxes.look(str(link), ["alone"])
+    assert seen.counts == {}
+    assert not ROOT or seen.reason or "{" in target or "cwd" in target
+
+
+@pytest.mark.parametrize("path", ["/proc/self/maps", "/proc/meminfo"])
+def test_that_it_is_in_proc_is_said(common, path):
+    (common / "link").symlink_to(path)
+    said = "is in /proc, where nothing is read for others"
+    with pytest.raises(RefusedError, match=said) if ROOT else contextlib.nullcontext():
+        read(str(common / "link"), NOBODY, follow=True)
+
+
+def test_root_reads_what_is_in_proc():
+    assert read("/proc/meminfo", None).data
