@@ -22,6 +22,7 @@ from ..aliases.compile import SUFFIXES, as_new
 from ..errors import OverdueError, UserError
 from ..secrecy import contents, hide_all
 from .again import AGAIN
+from .diffs import diffs
 from .end import Ended, confirm, roll_back
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .payload import unpack
@@ -432,7 +433,7 @@ class Transaction:
             "warnings": [],
             "activation": how,
             "files": [{"path": change.path, "changed": change.changed} for change in self._changes],
-            "diff": [*(change.diff() for change in self._changes if change.changed), *compiled_anew, *edits],
+            "diff": [*diffs(self._changes), *compiled_anew, *edits],
             **({"aliases": aliases} if self._aliases else {}),
             **more,
         }
