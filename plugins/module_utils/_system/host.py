@@ -76,14 +76,15 @@ class FileStat:
 
 @dataclass(frozen=True)
 class Socket:
-    """A TCP socket on which something listens; its number in the kernel, which no other one ever has; and the programs
-    and processes that hold it, as far as they can be seen."""
+    """A TCP socket on which something listens; its number in the kernel, which no other one ever has; the programs and
+    processes that hold it, as far as they can be seen; and the uid of who has made it."""
 
     address: str
     port: int
     programs: frozenset[str]
     inode: str = ""
     pids: frozenset[int] = frozenset()
+    uid: int = 0
 
 
 class Host:
@@ -257,7 +258,7 @@ class Host:
         sockets = self.tcp(LISTENING)
         held_by = holders({found.inode for found in sockets}, self._uid_min)
         return [
-            Socket(found.address, found.port, frozenset(held.values()), found.inode, frozenset(held))
+            Socket(found.address, found.port, frozenset(held.values()), found.inode, frozenset(held), found.uid)
             for found in sockets
             for held in [held_by[found.inode]]
         ]

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 PROC = "/proc"
 LONGEST = 65536  # octets of a file about a process, which the kernel writes
+UNIT = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.service")  # systemd.unit(5)
 COMMAND = 4096  # octets of its command line: a process can make that any part of its memory (PR_SET_MM, prctl(2))
+
+FILES = {"status": LONGEST, "cmdline": COMMAND, "stat": LONGEST}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Process:
     ``program`` the path of what runs, empty where that is not seen. One that is ``stopped`` does nothing until somebody
     lets it go on (signal(7), SIGSTOP); one that is traced is not, for its tracer does so (ptrace(2)). ``account`` is
     whose it is by its real uid, which a setuid program of somebody else's keeps: anybody can give a process of his any
-    words. What this account itself runs counts as root's."""
+    words. What this account itself runs counts as root's. Exim sets all its uids, whoever has started it: who did so at
+    a ``terminal`` can stop it there."""
 
     pid: int
     parent: int
@@ -41,6 +45,7 @@ class Process:
     program: str = ""
     stopped: bool = False
     account: str = "root"
+    terminal: bool = False
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command or self.name})"
@@ -54,40 +59,59 @@ def processes(proc: str = PROC) -> list[Process]:
 def _processes(proc: str) -> Iterator[Process]:
     for pid in filter(str.isdigit, os.listdir(proc)):
         with contextlib.suppress(OSError):
-            found = process(int(pid), _read(f"{proc}/{pid}/status"), _read(f"{proc}/{pid}/cmdline", COMMAND))
+            said = (_read(f"{proc}/{pid}/{file}", most) for file, most in FILES.items())
+            found = process(int(pid), *said)
             if found:
                 yield replace(found, program=_program(f"{proc}/{pid}/exe"))
 
 
-def process(pid: int, status: str, cmdline: str) -> Process | None:
-    """One process by its two files; None for one that has ended, and for one of another namespace."""
+def process(pid: int, status: str, cmdline: str, stat: str = "") -> Process | None:
+    """One process by its files; None for one that has ended, and for one of another namespace."""
     fields = dict(re.findall(r"^(\w+):[ \t]*(.*)$", status, re.MULTILINE))
     inside, state = len(fields.get("NSpid", "").split()) > 1, fields.get("State", "X")[:1]
     if inside or state in "ZX":
         return None
     command = " ".join(cmdline.replace("\0", " ").split())
-    account = _account(int((fields.get("Uid") or "0").split()[0]))
+    account = whose(int((fields.get("Uid") or "0").split()[0]))
     parent = int(fields.get("PPid", "0"))
-    return Process(pid, parent, fields.get("Name", ""), command, stopped=state == "T", account=account)
+    terminal = stat.rpartition(")")[2].split()[4:5] not in ([], ["0"])  # tty_nr, behind a name of any signs
+    return Process(pid, parent, fields.get("Name", ""), command, "", state == "T", account, terminal)
 
 
 @lru_cache(maxsize=256)
-def _account(uid: int) -> str:
+def whose(uid: int) -> str:
+    """The name of an account; what this one itself runs counts as root's."""
     return "root" if uid in trust.trusted() else trust.account(uid)
 
 
-def unit(cgroup: str) -> str:
-    """The innermost service of systemd in whose control group a process is, by its file ``cgroup`` (cgroups(7)); empty
-    for one that is in none, as what a login has started."""
-    parts = [part for line in cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")]
-    return next((part for part in reversed(parts) if part.endswith(".service")), "")
+def unit(cgroup: str, init: str = "") -> str:
+    """The service of systemd that a process belongs to, by its file ``cgroup`` (cgroups(7)) and that of the first
+    process; empty for one that belongs to none, as what a login has started.
+
+    It is the outermost one: whoever may have groups of his own below a service, as every user below that of his
+    manager, gives them any name. In a container the way to its first process comes before.
+    """
+    tops = {name: path.rpartition("/init.scope")[0] for name, path in _groups(init)}
+    for name, path in _groups(cgroup):
+        for part in path.removeprefix(tops.get(name, "")).split("/"):
+            if part.endswith(".service"):
+                return part if UNIT.fullmatch(part) else ""
+    return ""
+
+
+def _groups(cgroup: str) -> list[tuple[str, str]]:
+    """The control groups of a process: the hierarchy, and the path in it."""
+    fields = (line.split(":", 2) for line in cgroup.splitlines())
+    return [(found[1], found[2]) for found in fields if len(found) == 3]
 
 
 def unit_of(pid: int, proc: str = PROC) -> str:
     """The unit of a process that lives, as above."""
-    with contextlib.suppress(OSError):
-        return unit(_read(f"{proc}/{pid}/cgroup"))
-    return ""
+    groups = {}
+    for one in (1, pid):
+        with contextlib.suppress(OSError):
+            groups[one] = _read(f"{proc}/{one}/cgroup")
+    return unit(groups.get(pid, ""), groups.get(1, ""))
 
 
 def leaders(found: Iterable[Process]) -> list[Process]:

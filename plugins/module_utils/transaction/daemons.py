@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .._system.processes import with_children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from .._system.processes import Process
 
@@ -34,8 +34,24 @@ class Daemon:
         return [one for one in self.own(processes) if re.search(self.command, one.command)]
 
     def own(self, processes: Iterable[Process]) -> list[Process]:
-        """Those that root or the MTA runs: anybody else can call a process of his what he likes, and stop it."""
-        return [one for one in processes if one.account in ("root", *self.accounts)]
+        """Those that root or the MTA runs: anybody else can call a process of his what he likes, and stop it.
+
+        Anybody can start a program of the MTA, too, and Exim then runs as its account: he can stop it at his terminal,
+        or while a process of his is its parent. A daemon has neither.
+        """
+        listed = list(processes)
+        by_pid = {one.pid: one for one in listed}
+        return [one for one in listed if self._is_own(one, by_pid)]
+
+    def _is_own(self, one: Process, by_pid: Mapping[int, Process]) -> bool:
+        """Whether a process is root's, or the MTA's and started by root."""
+        seen = set()
+        while one.account in self.accounts and not one.terminal and one.pid not in seen:
+            if one.parent not in by_pid:
+                return True
+            seen.add(one.pid)
+            one = by_pid[one.parent]
+        return one.account == "root"
 
     def family(self, holders: Iterable[Process], processes: Iterable[Process]) -> list[Process]:
         """Some that hold the listening sockets, and all that these have started and that root or the MTA runs."""

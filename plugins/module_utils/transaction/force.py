@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-from .._system.processes import Process, leaders, with_children
+from .._system.processes import Process, leaders, whose, with_children
 from . import units
 from .crowd import OPEN
 from .daemons import DAEMONS
@@ -89,24 +89,22 @@ class Force:
         return [one for one in found if one.pid not in apart]
 
     def _others(self, everything: Sequence[Process]) -> list[Process]:
-        """The daemons of other units."""
+        """The daemons of other units. Each unit is asked for once, however many processes somebody has in it."""
         found = self._daemon.among(everything) if self._daemon else []
-        return [one for one in leaders(found) if self._is_another_unit(one)]
-
-    def _is_another_unit(self, leader: Process) -> bool:
-        unit = self._host.unit_of(leader.pid)
-        if not unit or units.is_of(self._unit, unit):
-            return False
-        return units.is_main(self._host.run(units.question(unit)).out, leader.pid)
+        units_of = {one: self._host.unit_of(one.pid) for one in leaders(found)}
+        asked = {unit for unit in units_of.values() if unit and not units.is_of(self._unit, unit)}
+        said = {unit: self._host.run(units.question(unit)).out for unit in asked}
+        return [one for one, unit in units_of.items() if unit in said and units.is_main(said[unit], one.pid)]
 
     def _sockets(self, holders: Iterable[Process]) -> list[Socket]:
         """The sockets on the ports of the service, but not those of which it is seen that somebody else has them."""
         own = {one.pid for one in holders}
-        return [
-            found
-            for found in self._host.listeners()
-            if found.port in self._ports and (not found.pids or found.pids & own)
-        ]
+        accounts = ("root", *(self._daemon.accounts if self._daemon else ()))
+
+        def is_own(found: Socket) -> bool:
+            return bool(found.pids & own) if found.pids else whose(found.uid) in accounts
+
+        return [found for found in self._host.listeners() if found.port in self._ports and is_own(found)]
 
     def connections(self) -> frozenset[str]:
         """The numbers of the connections at the ports of the service that some server has accepted."""

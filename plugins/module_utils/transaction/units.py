@@ -16,7 +16,7 @@ def is_of(service: str, unit: str) -> bool:
 
 def question(unit: str) -> list[str]:
     """The command whose output ``is_main`` reads."""
-    return ["systemctl", "show", "--property=ActiveState,MainPID", unit]
+    return ["systemctl", "show", "--property=ActiveState,MainPID", "--", unit]
 
 
 def is_main(said: str, pid: int) -> bool:

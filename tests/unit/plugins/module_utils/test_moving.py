@@ -64,6 +64,12 @@ def test_d10_what_a_user_has_named_and_stopped_is_no_part_of_the_mta(mta, place)
     assert HostProof.moving(proof_of(host, mta)).verdict == "pass"
 
 
+def test_d10_what_a_user_has_stopped_at_a_terminal_is_no_part_of_the_mta():
+    stopped = Process(7, 1, "exim4", NAMES["exim"], stopped=True, account="Debian-exim", terminal=True)
+    host = SimpleNamespace(processes=lambda: [stopped])
+    assert HostProof.moving(proof_of(host, "exim")).verdict == "pass"
+
+
 def looks(stopped, paused):
     """A Postfix of which at each look these processes are stopped, and which says that these parts are paused; at all
     later looks they are as at the last one."""

@@ -46,20 +46,51 @@ def test_what_has_ended_and_what_is_in_a_container_is_no_process_of_the_host(sta
     assert process(7, status, "/usr/sbin/exim4\0-bd\0-q30m\0") == found
 
 
+def stat(terminal, name="exim4"):
+    return f"7 ({name}) S 1 7 7 {terminal} -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0 100\n"
+
+
 @pytest.mark.parametrize(
-    ("cgroup", "found"),
+    ("said", "terminal"),
     [
-        ("0::/system.slice/exim4.service\n", "exim4.service"),
-        ("0::/system.slice/system-postfix.slice/postfix@-.service\n", "postfix@-.service"),
-        ("9:name=systemd:/system.slice/sendmail.service\n4:memory:/\n0::/\n", "sendmail.service"),
-        ("0::/machine.slice/docker.service/abc/system.slice/exim4.service/init\n", "exim4.service"),
-        ("0::/user.slice/user-0.slice/session-7.scope\n", ""),
-        ("0::/\n", ""),
-        ("", ""),
+        (stat(0), False),
+        (stat(34816), True),
+        (stat(0, name="a) S 1 7 7 34816"), False),
+        (stat(34816, name="a) S 1 7 7 0"), True),
+        ("", False),
     ],
 )
-def test_the_unit_of_a_process_is_that_of_its_control_group(cgroup, found):
-    assert unit(cgroup) == found
+def test_a_process_at_a_terminal_is_known_whatever_its_name(said, terminal):
+    assert process(7, STATUS, "/usr/sbin/exim4\0-bd\0-q30m\0", said) == replace(DAEMON, terminal=terminal)
+
+
+DOCKER = "0::/machine.slice/docker.service/abc"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "init", "found"),
+    [
+        ("0::/system.slice/exim4.service\n", "0::/init.scope\n", "exim4.service"),
+        ("0::/system.slice/system-postfix.slice/postfix@-.service\n", "0::/init.scope\n", "postfix@-.service"),
+        ("9:name=systemd:/system.slice/sendmail.service\n4:memory:/\n0::/\n", "", "sendmail.service"),
+        (f"{DOCKER}/system.slice/exim4.service/init\n", f"{DOCKER}/init.scope\n", "exim4.service"),
+        (
+            f"9:name=systemd:/x.service/system.slice/exim4.service\n{DOCKER}\n",
+            f"9:name=systemd:/x.service/init.scope\n{DOCKER}\n",
+            "exim4.service",
+        ),
+        ("0::/user.slice/user-0.slice/session-7.scope\n", "0::/init.scope\n", ""),
+        ("0::/\n", "0::/init.scope\n", ""),
+        ("", "", ""),
+        # what a user may have below the service of his manager
+        ("0::/user.slice/user-1.slice/user@1.service/app.slice/exim4.service\n", "0::/init.scope\n", "user@1.service"),
+        ("0::/user.slice/user@1.service/--host=root@192.0.2.1:x.service\n", "0::/init.scope\n", "user@1.service"),
+        ("0::/--host=root@192.0.2.1:x.service\n", "0::/init.scope\n", ""),
+        ("0::/a b.service\n", "0::/init.scope\n", ""),
+    ],
+)
+def test_the_unit_of_a_process_is_the_outermost_service(cgroup, init, found):
+    assert unit(cgroup, init) == found
 
 
 def test_this_process_is_found_with_its_parent_and_its_program():
@@ -94,6 +125,7 @@ def test_a_command_line_of_any_length_costs_nothing(tmp_path):
     """A process can make any mapping of its memory its command line, which needs no right (PR_SET_MM_MAP, prctl(2))."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "status").write_text(STATUS)
+    (tmp_path / "7" / "stat").write_text(stat(0))
     with (tmp_path / "7" / "cmdline").open("wb") as file:
         file.write(b"/usr/sbin/exim4\0-bd\0-q30m\0")
         file.truncate(1 << 40)

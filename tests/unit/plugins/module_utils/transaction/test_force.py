@@ -575,6 +575,66 @@ def test_a_process_that_only_calls_itself_a_daemon_is_none(account, counts):
     assert bool(DAEMONS["postfix"].among(named)) == counts
 
 
+# The parents of a process of the MTA's account, the nearest first (account, terminal), and whether it counts.
+PARENTS = {
+    "none that is seen": ([], True),
+    "systemd": ([("root", False)], True),
+    "the daemon": ([("mta", False), ("root", False)], True),
+    "a shell of root's": ([("root", True), ("alice", True)], True),
+    "a user's process": ([("alice", False), ("root", False)], False),
+    "a user's process, a generation before": ([("mta", False), ("alice", False), ("root", False)], False),
+    "a user's shell": ([("alice", True), ("root", False)], False),
+}
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize(("parents", "counts"), PARENTS.values(), ids=PARENTS)
+def test_what_a_user_runs_as_the_account_of_the_mta_is_no_daemon(mta, parents, counts):
+    """As ``exim4 alice -bd`` of alice, which is setuid and waits for a message to that recipient: ^Z stops it, and
+    where her shell ends after that it has no terminal any more, and stays stopped as long as its parent lives."""
+    family = [("mta", False), *parents]
+    found = [
+        Process(
+            pid,
+            pid + 1,
+            "",
+            COMMANDS[mta] if pid == 7 else "sh",
+            account=DAEMONS[mta].accounts[0] if account == "mta" else account,
+            terminal=terminal,
+        )
+        for pid, (account, terminal) in enumerate(family, 7)
+    ]
+    assert bool(DAEMONS[mta].among(found)) == counts
+
+
+@pytest.mark.parametrize(("account", "counts"), [("mta", False), ("root", True)])
+def test_what_is_at_a_terminal_is_a_daemon_only_if_root_has_started_it(account, counts):
+    account = DAEMONS["exim"].accounts[0] if account == "mta" else account
+    found = [Process(7, 1, "", COMMANDS["exim"], account=account, terminal=True)]
+    assert bool(DAEMONS["exim"].among(found)) == counts
+
+
+@pytest.mark.parametrize(("uid", "wrong"), [(0, True), (4321, False)])
+def test_a_socket_that_a_user_has_made_is_not_the_daemon_s_where_its_holder_is_not_seen(monkeypatch, uid, wrong):
+    """Users may listen at port 25 where ip_unprivileged_port_start(ip(7)) lets them."""
+    host = Daemons("exim", ["hidden"], [OWN], monkeypatch)
+    host.start([OWN])
+    host.foreign = [Socket("127.0.0.2", 25, frozenset(), "7", frozenset(), uid)]
+    listens = [{"address": OWN, "port": 25}]
+    found = force.Force(host, {"mta": "exim", "name": "exim4", "listens": listens}, [])
+    said = found.wrong(force.Signs(), reload=False)
+    assert ("127.0.0.2 port 25, where the service was not told to" in said) == wrong
+
+
+def test_a_unit_is_asked_for_once_however_many_processes_are_in_it(monkeypatch):
+    host = Daemons("exim", [], [OWN], monkeypatch)
+    asked = []
+    host.units = {host.start([]): "user@1.service" for _number in range(50)}
+    monkeypatch.setattr(host, "run", lambda argv, **_rest: asked.append(argv) or Completed(tuple(argv), 0, "", ""))
+    assert force.Force(host, {"mta": "exim", "name": "exim4"}, []).daemons()
+    assert asked == [["systemctl", "show", "--property=ActiveState,MainPID", "--", "user@1.service"]]
+
+
 def test_what_a_user_calls_a_queue_manager_does_not_make_a_reload_a_restart(monkeypatch):
     host = Daemons("postfix", [], [ANY], monkeypatch)
     forged = Process(7, 1, "master", COMMANDS["postfix"], account="alice"), Process(8, 7, "qmgr", "", account="alice")
