@@ -111,6 +111,17 @@ def test_messages_that_meet_at_a_new_mailbox_all_land_there(lab):
         assert [lab.count(lab.name, "carol", token) for token in tokens] == [1] * 16
 
 
+@pytest.mark.parametrize("account", ["root", "homeless"])
+def test_mail_for_an_account_without_a_directory_of_its_own_lands(lab, account):
+    """Whoever writes the mailbox may not enter the home directory of root, and some accounts have none at all."""
+    host = lab.runner.get_host(lab.name)
+    host.check_output("id %s || sudo useradd --no-create-home --home-dir /nonexistent %s", account, account)
+    ((token, code, text),) = lab.send([("EHLO", "{far}", f"{account}@{{L}}")])
+    assert code == 250, text
+    lab.settle(lab.name)
+    assert lab.count(lab.name, account, token) == 1
+
+
 def test_the_service_comes_back_after_a_reboot(host, lab):
     assert host.service(lab.service()).is_enabled
     assert host.service(lab.service()).is_running

@@ -162,7 +162,8 @@ def include(host: Host, path: str, reader: Account | None, where: str) -> tuple[
         return broken(str(error), "put a text file in its place")
     except PermissionError:
         name = reader.name if reader else "root"
-        return broken(f"cannot be read by {name}, as whom the MTA opens it", f"chmod a+r {path}")
+        remedy = f"name a list that {name} may read, or take the :include: out"  # it may be a secret of another account
+        return broken(f"cannot be read by {name}, as whom the MTA opens it", remedy)
     except (FileNotFoundError, NotADirectoryError):
         return broken("is missing", "write the file, or take the :include: out")
     except OSError as error:
