@@ -28,9 +28,11 @@ from .trust import trusted, writers
 if TYPE_CHECKING:
     from .image import Image
 
-FILES = 10_000  # of each owner
+FILES = 10_000  # of root's
+OTHER_FILES = 1000  # files of each other owner
 OCTETS = 1 << 30  # of root's files
 OTHERS = 64 << 20  # octets of the files of each other owner
+PASSED_OVER = 500_000  # files beyond their owners' shares; who makes more of them ends the listing
 DEPTH = 16  # of directories in directories
 NAMED = 10  # files that are named because they were not copied
 PIECE = 1 << 20
@@ -80,7 +82,7 @@ class Stage:
             if os.path.islink(place):
                 os.unlink(place)
         folder, name = os.path.split(path)
-        for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+        for entry in os.listdir(folder) if os.path.isdir(folder) else []:  # no more than was copied
             beside = os.path.join(folder, entry)
             if entry.startswith(name + ".") and os.path.islink(beside):
                 os.unlink(beside)
@@ -91,18 +93,22 @@ def products(path: str, product: str | None) -> list[str]:
     if product:
         return [product] if os.path.isfile(product) else []
     folder, name = os.path.split(path)
-    found = [
-        entry
-        for entry in (os.listdir(folder) if os.path.isdir(folder) else [])
-        if entry.startswith(name + ".") and "." not in entry[len(name) + 1 :]
-    ]
-    return [os.path.join(folder, entry) for entry in sorted(found) if os.path.isfile(os.path.join(folder, entry))]
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listed:
+        made = (entry.name for entry in listed if entry.name.startswith(name + "."))
+        found = [entry for entry in made if "." not in entry[len(name) + 1 :]]
+        return [os.path.join(folder, entry) for entry in sorted(found) if os.path.isfile(os.path.join(folder, entry))]
+    return []
 
 
 def remove_products(path: str, product: str | None) -> None:
     """Remove what was compiled from a file."""
     for made in products(path, product):
         os.unlink(made)
+
+
+def _most(uid: int) -> tuple[int, int]:
+    """How many octets, and how many files, of an owner are copied."""
+    return (OCTETS, FILES) if uid in trusted() else (OTHERS, OTHER_FILES)
 
 
 @dataclass
@@ -121,6 +127,7 @@ class Copy:
     shares: dict[int, Share] = field(default_factory=dict)
     named: list[str] = field(default_factory=list)
     count: int = 0
+    passed_over: int = 0
 
     def folder(self, source: int, target: str, path: str, depth: int) -> None:
         """Copy what is in a directory that is open; ``path`` is its name, and ``depth`` how much deeper it may go."""
@@ -128,22 +135,30 @@ class Copy:
         loose = found.st_uid not in trusted() or bool(writers(source, found))
         with entries(source) as listed:
             for entry in listed:
+                if self._ended:
+                    break
                 if is_beside(entry.name):
                     continue
-                here = os.path.join(path, entry.name)
                 try:
-                    self._entry(source, entry.name, os.path.join(target, entry.name), here, depth, loose)
+                    self._entry(source, entry.name, target, path, depth, loose)
                 except FileNotFoundError:  # it has gone meanwhile
                     continue
                 except (OSError, RefusedError) as error:
-                    self._leave_out(here, str(error) if isinstance(error, RefusedError) else error.strerror or "")
+                    why = str(error) if isinstance(error, RefusedError) else error.strerror or ""
+                    self._leave_out(path, entry.name, why)
         with contextlib.suppress(OSError):
             copy_attributes(source, target)
         os.chmod(target, stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
 
-    def _entry(self, source: int, name: str, target: str, path: str, depth: int, loose: bool) -> None:
+    def _entry(self, source: int, name: str, above: str, path: str, depth: int, loose: bool) -> None:
         found = seen_in(source, name)
-        self._count_file(found.st_uid)
+        if not self._counted(found.st_uid):
+            if len(self.named) < NAMED:
+                most = _most(found.st_uid)[1]
+                raise RefusedError(f"is one file too many, and {most} of its owner are copied")
+            self.count += 1
+            return
+        target = os.path.join(above, name)
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), target)
         elif stat.S_ISDIR(found.st_mode):
@@ -152,7 +167,7 @@ class Copy:
             opened = os.open(name, FOLDER, dir_fd=source)
             try:
                 os.mkdir(target, 0o700)
-                self.folder(opened, target, path, depth - 1)
+                self.folder(opened, target, os.path.join(path, name), depth - 1)
             finally:
                 os.close(opened)
         elif stat.S_ISREG(found.st_mode):
@@ -181,23 +196,36 @@ class Copy:
             os.fchmod(file.fileno(), found.st_mode & PERMISSIONS)
             os.utime(file.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
 
-    def _count_file(self, uid: int) -> None:
+    @property
+    def _ended(self) -> bool:
+        return self.passed_over > PASSED_OVER
+
+    def _counted(self, uid: int) -> bool:
+        """Whether a file is within the share of its owner."""
         share = self._share(uid)
-        if not share.files:
-            raise RefusedError(f"is one file too many, and {FILES} of its owner are copied")
-        share.files -= 1
+        if share.files:
+            share.files -= 1
+            return True
+        self.passed_over += 1
+        return False
 
     def _share(self, uid: int) -> Share:
-        octets = OCTETS if uid in trusted() else OTHERS
-        return self.shares.setdefault(uid, Share(octets, octets, FILES))
+        if uid not in self.shares:
+            octets, files = _most(uid)
+            self.shares[uid] = Share(octets, octets, files)
+        return self.shares[uid]
 
-    def _leave_out(self, path: str, why: str) -> None:
+    def _leave_out(self, path: str, name: str, why: str) -> None:
         self.count += 1
         if len(self.named) < NAMED:
-            self.named.append(f"{path} {why}")
+            self.named.append(f"{os.path.join(path, name)} {why}")
 
     def left_out(self) -> list[str]:
         """What was not copied, a sentence each."""
         found = [f"{text}, and is not among the files that are checked" for text in self.named]
         more = self.count - len(self.named)
-        return [*found, f"{more} more files are not among those that are checked"] if more else found
+        if more:
+            found.append(f"{more} more files are not among those that are checked")
+        if self._ended:
+            found.append(f"the listing ended there: more than {PASSED_OVER} files are too many")
+        return found

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+import tracemalloc
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import stage as staging
@@ -144,6 +146,35 @@ def test_what_is_over_a_limit_is_counted_and_the_first_of_it_named(live, stage, 
     assert copied == 3
     assert len(said) == staging.NAMED + 1
     assert said[-1] == f"{21 - copied - staging.NAMED} more files are not among those that are checked"
+
+
+def test_names_without_end_cost_little_time_and_no_memory(live, stage, tmp_path, monkeypatch):
+    """Whose share is used up has his files counted, and they are neither opened nor remembered."""
+    monkeypatch.setattr(staging, "FILES", 10)
+    for number in range(50_000):
+        (live / f"access.{number}.x").touch()
+    begun = time.process_time()
+    tracemalloc.start()
+    said = stage.copy()
+    made = staging.products(str(live / "access"), None)
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert time.process_time() - begun < 5
+    assert (len(contents(tmp_path / "stage")), made) == (10, [])
+    assert said[-1] == f"{50_001 - 10 - staging.NAMED} more files are not among those that are checked"
+    assert most < 1 << 20
+
+
+def test_the_listing_ends_where_nobody_could_wait_for_it(live, stage, monkeypatch):
+    monkeypatch.setattr(staging, "FILES", 3)
+    monkeypatch.setattr(staging, "PASSED_OVER", 15)
+    (live / "below").mkdir()
+    for number in range(30):
+        (live / f"{number}").touch()
+        (live / "below" / f"{number}").touch()
+    said = stage.copy()
+    assert said[-1] == "the listing ended there: more than 15 files are too many"
+    assert said[-2] == f"{16 - staging.NAMED} more files are not among those that are checked"
 
 
 def test_another_owner_has_a_share_of_its_own(live, stage, tmp_path, monkeypatch):
