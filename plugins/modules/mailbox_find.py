@@ -44,6 +44,7 @@ options:
     description:
       - Files are read as mboxes, directories as Maildirs (their C(new) and C(cur)).
       - One that does not exist yet is waited for.
+      - At most 64 are looked at, with 1,000,000 files of Maildirs together. What is beyond that is in RV(inconclusive).
     type: list
     elements: path
     required: true
@@ -122,7 +123,8 @@ found:
       description:
         - The fields C(Return-Path), C(Delivered-To), C(Subject) and C(X-Postmaster-Token) of the first of them, as far
           as it has them, unfolded.
-        - C(Received) is a list of all these fields (RFC 5321 section 4.4), the newest first.
+        - C(Received) is a list of these fields (RFC 5321 section 4.4), the newest first, at most 100.
+        - It is empty if more than 128 KiB of header fields were found in the mailbox before.
       type: dict
 missing:
   description: The tokens that are in none of the mailboxes.

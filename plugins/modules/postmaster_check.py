@@ -16,6 +16,7 @@ description:
   - It resolves, that is, the address expands through the MTA's own tables to a mailbox that a person reads.
   - It is accepted, that is, the SMTP server takes it in every form that RFC 5321 knows, and refuses what it must.
   - It lands, that is, a message with a fresh token is found in that mailbox, once.
+  - At most 64 mailboxes are looked at, and at most 20 of each address. What is beyond that is V(inconclusive).
   - The task fails where a domain has the verdict V(fail), unless O(report_only=true); the whole evidence is in the
     result either way.
 author: The mailops.postmaster contributors (@mailops)
