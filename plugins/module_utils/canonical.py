@@ -26,7 +26,10 @@ REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}")
 NUMBER_AT_THE_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # the system takes such a name for an IPv4 address
 LONGEST_ACCOUNT, LONGEST_LOCAL_PART = 64, 64  # characters; RFC 5321 section 4.5.3.1.1
 
-A_DOMAIN = "a domain name of two labels or more (letters, digits and hyphens; at most 63 to a label, 253 in all)"
+A_DOMAIN = (
+    "a domain name of two labels or more (letters, digits and hyphens, no underscore; at most 63 to a label, 253 in"
+    " all)"
+)
 AN_ADDRESS = "an IPv4 or IPv6 address (192.0.2.1, 2001:db8::1)"
 A_NETWORK = "an IPv4 or IPv6 address or network (192.0.2.0/24, 2001:db8::/32)"
 A_LISTENER = "all, loopback, or addresses of this host (192.0.2.1, 2001:db8::1)"
@@ -53,6 +56,8 @@ def text(value: str) -> str:
 
 def domain(value: str) -> str:
     """A domain as A-labels in lower case; one in another script is converted (IDNA)."""
+    if names.DEVIATING.search(value):
+        raise ValueError(f"{A_DOMAIN}; {names.AN_A_LABEL}")
     try:
         name = names.domain(value)
     except ValueError:
@@ -76,9 +81,11 @@ def address(value: str) -> str:
 def network(value: str) -> str:
     """A network with the length of its prefix, no bits set behind it."""
     try:
-        found = ipaddress.ip_network("" if "%" in value else value)
+        found = ipaddress.ip_network("" if "%" in value else value, strict=False)
     except ValueError:
         raise ValueError(A_NETWORK) from None
+    if "/" in value and found.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        raise ValueError(f"{A_NETWORK} without host bits: {found}")
     if isinstance(found, ipaddress.IPv6Network) and found.network_address.ipv4_mapped:
         raise ValueError(A_NETWORK)
     return str(found)
@@ -105,10 +112,10 @@ def next_hop(value: str) -> str:
 
 
 def account(value: str) -> str:
-    """The name of an account or alias of the host, as it is."""
+    """The name of an account or alias of the host, in lower case: so each MTA looks it up."""
     if not ACCOUNT.fullmatch(value) or len(value) > LONGEST_ACCOUNT:
         raise ValueError(A_TARGET)
-    return value
+    return value.lower()
 
 
 def local_part(value: str) -> str:

@@ -138,6 +138,8 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     model["labels"] = {network: found for network in model["trusted"] for found in [labels(network)] if found}
     _nothing_beyond(note, model, variables)
     if not note.errors:
+        _no_dead_ends(note, model)
+    if not note.errors:
         _no_loops(note, model)
     if note.errors:
         raise BadInputError(note.errors)
@@ -265,8 +267,8 @@ def _names(
     here = [hostname, *local]
     found: dict[str, str] = {}
     for target, variable in wanted:
-        name, _dummy, domain = target.partition("@")
-        if (not domain or domain in here) and not aliases.get(name.lower()):
+        name, _dummy, domain = target.lower().partition("@")
+        if (not domain or domain in here) and not aliases.get(name):
             found.setdefault(name, variable)
     return found
 
@@ -313,6 +315,15 @@ def _settings(note: Collector, value: Any) -> dict[str, Any]:
 def _is_number(value: Any) -> bool:
     """Whether it is a boolean, or a number that can be written in full."""
     return isinstance(value, (int, float)) and abs(value) < 10**18
+
+
+def _no_dead_ends(note: Collector, model: Mapping[str, Any]) -> None:
+    """A target in a virtual domain of this host must be an address that the domain has; what follows a + is a tag."""
+    for variable, written, target in note.leads:
+        local, _at, domain = target.lower().partition("@")
+        known = (f"{name}@{domain}" in model["rows"] for name in (local, local.partition("+")[0]))
+        if domain in model["virtual"] and not any(known):
+            note.add(variable, written, f"an address at {domain} that {NAMES.virtual}[{quoted(domain)}] lists")
 
 
 def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import canonical
 from .shown import line
@@ -31,11 +31,20 @@ class BadInputError(ValueError):
         self.errors = list(errors)
 
 
+class Lead(NamedTuple):
+    """A target: the variable that names it, what the user wrote there, and its canonical form."""
+
+    variable: str
+    written: Any
+    target: str
+
+
 class Collector:
     """Gathers mistakes, so that a user sees all of them at once."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.leads: list[Lead] = []  # all targets
         self._looked_at: set[int] = set()  # YAML can name one list in very many places
         self._written: dict[tuple[str, str], Any] = {}  # what the user wrote, by variable and canonical form
 
@@ -77,7 +86,7 @@ class Collector:
         try:
             return form(value if isinstance(value, str) else "")
         except ValueError as error:
-            self.add(variable, value, str(error))
+            self.add(variable, value, f"{error}{_unquoted(value, form)}")
             return ""
 
     def written(self, variable: str, found: str) -> Any:
@@ -91,6 +100,7 @@ class Collector:
             self.add(variable, value, canonical.A_TARGET + ", or a list of them")
             return []
         found = [self.canonical(variable, item, canonical.target) for item in values]
+        self.leads += [Lead(variable, item, target) for item, target in zip(values, found) if target]
         return [item for item in found if item]
 
     def key(self, variable: str, name: Any, form: Callable[[str], str], taken: Container[str]) -> str:
@@ -122,6 +132,19 @@ class Collector:
         if not isinstance(found, bool):
             self.add(variable, value, "true or false")
         return found is True
+
+
+def _unquoted(value: Any, form: Callable[[str], str]) -> str:
+    """What to do where YAML has made a number or a boolean of a text (10, 1e3, on, no)."""
+    if not isinstance(value, (int, float)):
+        return ""
+    try:
+        form(str(value))
+    except ValueError:
+        return ""
+    return "; put it in quotes, for without them YAML takes it for a " + (
+        "boolean" if isinstance(value, bool) else "number"
+    )
 
 
 def quoted(value: Any) -> str:

@@ -20,6 +20,7 @@ DEVIATING = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 LONGEST_DOMAIN = 253  # characters (RFC 1035 section 2.3.4, without the last dot)
 
 A_DOMAIN = "a domain name (labels of letters, digits and hyphens, at most 63 characters each and 253 in all)"
+AN_A_LABEL = "one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)"
 A_HOST = A_DOMAIN + " or an address literal ([192.0.2.1], [IPv6:2001:db8::1])"
 A_LITERAL = "an IPv4 or IPv6 address ([192.0.2.1], [IPv6:2001:db8::1])"
 A_SERVER = "host, host:port, [address] or [address]:port, with a host name or an IP address"
@@ -32,7 +33,7 @@ def domain(value: str) -> str:
     The dot at the end, by which the DNS tells a whole name, has no place in SMTP, and is taken away.
     """
     if DEVIATING.search(value):
-        raise ValueError(A_DOMAIN + "; one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)")
+        raise ValueError(f"{A_DOMAIN}; {AN_A_LABEL}")
     if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
         raise ValueError(A_DOMAIN)
     try:

@@ -33,7 +33,7 @@ CANONICAL = [
     (canonical.next_hop, "primary.example.com:02525", "[primary.example.com]:2525"),
     (canonical.next_hop, "[IPv6:2001:DB8::7]:26", "[2001:db8::7]:26"),
     (canonical.next_hop, "2001:DB8::7", "[2001:db8::7]"),
-    (canonical.account, "Alice", "Alice"),
+    (canonical.account, "Alice", "alice"),
     (canonical.account, "_apt", "_apt"),
     (canonical.account, "7", "7"),
     (canonical.local_part, "o'brien", "o'brien"),

@@ -128,6 +128,24 @@ def model(**changes):
         ("mta_relay_domains", {"example.com": "a.example.com", "Example.com": "b.example.com"}, "each name once"),
         ("mta_virtual_domains", {"bücher.example": {}, "xn--bcher-kva.example": {}}, "'bücher.example' is the same"),
         ("mta_virtual_domains", {"example.net": {}, "example.net.": {}}, "'example.net' is the same name"),
+        ("mta_domains", ["my_host.example.org"], "no underscore"),
+        ("mta_domains", ["\u03b2\u03cc\u03bb\u03bf\u03c2.example"], "written as its A-label"),
+        ("mta_domains", ["stra\u00dfe.example"], "written as its A-label"),
+        ("mta_trusted_networks", ["192.0.2.1/24"], "without host bits: 192.0.2.0/24"),
+        ("mta_trusted_networks", ["2001:db8::1/32"], "without host bits: 2001:db8::/32"),
+        ("mta_trusted_networks", ["10.0.0.1/8"], "without host bits: 10.0.0.0/8"),
+        (
+            "mta_virtual_domains",
+            {"example.net": {10: "alice"}},
+            "in quotes, for without them YAML takes it for a number",
+        ),
+        (
+            "mta_virtual_domains",
+            {"example.net": {True: "alice"}},
+            "in quotes, for without them YAML takes it for a bool",
+        ),
+        ("role_addresses_targets", {1e3: "alice"}, "in quotes, for without them YAML takes it for a number"),
+        ("mta_postmaster", 10, "in quotes, for without them YAML takes it for a number"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(variable, value, named):
@@ -136,6 +154,55 @@ def test_a_wrong_value_is_refused_with_the_variable_and_what_is_allowed(variable
     assert len(caught.value.errors) == 1
     assert caught.value.errors[0].startswith(variable)
     assert named in caught.value.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "variable"),
+    [
+        ({"mta_postmaster": "carol@example.net"}, "mta_postmaster: 'carol@example.net'"),
+        ({"mta_postmaster": ["alice", "carol@Example.NET"]}, "mta_postmaster: 'carol@Example.NET'"),
+        ({"role_addresses_targets": {"noc": "carol@example.net"}}, "role_addresses_targets['noc']: "),
+        (
+            {"role_addresses_domains": {"example.org": {"abuse": "c@example.net"}}},
+            "role_addresses_domains['example.org']",
+        ),
+        ({"mta_virtual_domains": {"example.net": {"a": "b@example.net"}}}, "mta_virtual_domains['example.net']['a']: "),
+        ({"mta_postmaster": "carol+tag@example.net"}, "mta_postmaster: 'carol+tag@example.net'"),
+    ],
+)
+def test_a_target_that_a_virtual_domain_does_not_have_is_refused(changes, variable):
+    with pytest.raises(BadInputError) as caught:
+        model(**{"mta_virtual_domains": {"example.net": {"sales": "alice"}}, **changes})
+    assert len(caught.value.errors) == 1
+    assert caught.value.errors[0].startswith(variable)
+    assert "an address at example.net that mta_virtual_domains['example.net'] lists" in caught.value.errors[0]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sales@example.net",
+        "Sales@example.net",
+        "sales+tag@example.net",
+        "abuse@example.org",
+        "carol@example.com",
+        "c@d.example",
+    ],
+)
+def test_a_target_that_a_domain_of_the_host_has_or_that_is_elsewhere_is_allowed(target):
+    found = model(
+        mta_virtual_domains={"example.net": {"sales": "alice"}},
+        mta_relay_domains={"example.com": "primary.example.com"},
+        role_addresses_targets={"noc": target},
+    )
+    assert found["aliases"]["noc"] == [target]
+
+
+def test_an_account_is_looked_up_in_lower_case_as_the_mtas_do():
+    found = model(mta_postmaster="Alice", role_addresses_targets={"noc": ["BOB", "Carol@Example.edu"]})
+    assert (found["aliases"]["postmaster"], found["aliases"]["noc"]) == (["alice"], ["bob", "Carol@example.edu"])
+    assert found["names"] == {"alice": "mta_postmaster", "bob": "role_addresses_targets"}
+    assert "carol" in model(mta_postmaster="Carol@example.org")["names"]
 
 
 def test_every_mistake_is_named_at_once():
