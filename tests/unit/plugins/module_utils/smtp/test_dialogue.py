@@ -125,6 +125,28 @@ def test_what_is_larger_than_the_server_says_that_it_takes_is_announced(size, as
     assert [command.partition("SIZE=")[2] for command in commands] == asked_for
 
 
+@pytest.mark.parametrize(
+    ("octets", "left_out"),
+    [
+        (200, set()),
+        (232, set()),
+        (233, {"A5"}),
+        (241, {"A5", "N4"}),
+        (242, {"A4", "A5", "N4"}),
+        (253, {"A11", "A3", "A4", "A5", "A8", "N3", "N4", "R11"}),
+    ],
+)
+def test_no_form_is_asked_for_that_is_longer_than_a_path_may_be(octets, left_out):
+    """But for the plain address, with which others are compared."""
+    name = (".".join(["a" * 60] * 4) + "." + "b" * 9)[-octets:]
+    target = Target(served=(name,), literals=("[192.0.2.1]",))
+    steps = [part for transaction in plan(target, "nosuch") for part in transaction.steps if part.domain == name]
+    assert {"A1", "A11", "A3", "A4", "A5", "A6", "A7", "A8", "N1", "N3", "N4", "R11"} - {
+        step.check for step in steps
+    } == left_out
+    assert all(step.control is None or step.control in steps for step in steps)
+
+
 def test_a_relayed_domain_is_asked_the_same_but_for_a_sender_in_it():
     assert set(asked("example.org")) - set(asked("example.com")) == {"A7"}
 
