@@ -186,9 +186,10 @@ def lands(
 
 
 def with_checks(made: Mapping[str, Any], checks: Sequence[Check]) -> dict[str, Any]:
-    """The layer ``lands`` with the checks of the queue, which can only make it worse."""
-    verdicts = [made["verdict"], *(check.weight for check in checks if check.verdict != PASS)]
-    return {**made, "verdict": add_up(verdicts), "checks": [check.as_dict() for check in checks]}
+    """A layer with checks of the host as a whole, which can only make it worse: of the queue, or of the listener."""
+    verdicts = [made["verdict"], *(check.weight for check in checks if check.verdict not in (PASS, SKIPPED))]
+    own = made.get("checks", ())
+    return {**made, "verdict": add_up(verdicts), "checks": [*own, *(check.as_dict() for check in checks)]}
 
 
 def moving(stopped: Sequence[str], paused: Sequence[str]) -> Check:

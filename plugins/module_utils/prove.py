@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -17,8 +18,10 @@ from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.shares import Shares
 from .mailbox.watched import Mailboxes
+from .mta.present import KNOWN
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
+from .port_owner import Daemon, port_owner
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp import names
 from .smtp.callouts import Callouts
@@ -118,6 +121,20 @@ class HostProof:
             time.sleep(PAUSE)
             still = [before & now for before, now in zip(still, _standing(self.host, self.mta))]
         return proof.moving(*map(sorted, still))
+
+    def listens(self) -> Check:
+        """Row L1."""
+        known = DAEMONS.get(self.mta.name)
+        # nobody but root is sure to see the processes of others
+        running = not known or os.geteuid() != 0 or bool(known.among(self.host.processes()))
+        asked = {server["port"] for server in self.params["probe"]}
+        return port_owner(
+            Daemon(self.mta.name, self.mta.listeners(), running, KNOWN[self.mta.name].processes if known else ()),
+            asked or {PORT},
+            self.host.listeners(),
+            needed=not self.params["exempt"],
+            routed=bool(asked),
+        )
 
     def _addresses(self) -> list[str]:
         """The host's own addresses at which its MTA listens, but not those that no other host reaches."""
@@ -332,6 +349,10 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
             lambda: (host.handed_in() if LANDS in layers else [], unasked), lambda reason: ([], reason)
         )
 
+    listens = attempt(
+        lambda: [host.listens()] if looked else [],
+        lambda reason: [Check("L1", INCONCLUSIVE, f"port {PORT}", message=reason)],
+    )
     roles = params["role_addresses"]
     resolved = {
         place: attempt(partial(proof.resolves, place, roles, host.expansion), partial(proof.not_seen, RESOLVES))
@@ -347,8 +368,9 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
     def accepts(place: proof.Place) -> dict[str, Any]:
         reason = unasked or host.unsayable.get(place.name)
         if reason:
-            return proof.not_seen(ACCEPTS, reason)
-        return proof.accepts(place, asked.get(place.domain, ()), host.mta.limits)
+            return proof.with_checks(proof.not_seen(ACCEPTS, reason), listens)
+        made = proof.accepts(place, asked.get(place.domain, ()), host.mta.limits)
+        return proof.with_checks(made, listens)
 
     def lands(place: proof.Place) -> dict[str, Any]:
         mine = sent.get(place.domain, ())

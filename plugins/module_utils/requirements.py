@@ -58,6 +58,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("A15", ACCEPTS, "RFC 6409 4.3", MUST, "the submission service takes no mail without AUTH"),
         Requirement("A16", ACCEPTS, "RFC 5321 3.5", SHOULD, "VRFY postmaster is answered"),
         Requirement("A17", ACCEPTS, "RFC 6531 3.2", MUST, "with SMTPUTF8, where it is offered, postmaster is accepted"),
+        Requirement("L1", ACCEPTS, "RFC 5321 4.5.1", MUST, "the MTA itself listens at the port that is asked"),
         Requirement("B5", ACCEPTS, "RFC 3461 9.3", MUST, "postmaster at the Reporting-MTA of its DSNs is accepted"),
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),
         Requirement("N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "another name without a domain is refused"),

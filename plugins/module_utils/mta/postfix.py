@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from .postfix_tables import POSTALIAS, POSTMAP, Tables, described
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._system.host import Host
+    from .._system.host import Host, Socket
     from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
 
@@ -91,12 +93,22 @@ class Postfix:
 
     def listeners(self) -> list[tuple[str, int]]:
         """Its sockets; where the kernel does not say whose they are, those on the ports of master.cf."""
-        own = ports(services(self._router.master_cf(), "inet"))
-        return [
-            (found.address, found.port)
-            for found in self._host.listeners()
-            if "master" in found.programs or (not found.programs and found.port in own)
-        ]
+        own, master = ports(services(self._router.master_cf(), "inet")), self._master()
+
+        def is_own(found: Socket) -> bool:
+            if master and found.pids:
+                return master in found.pids
+            return "master" in found.programs or (not found.programs and found.port in own)
+
+        return [(found.address, found.port) for found in self._host.listeners() if is_own(found)]
+
+    def _master(self) -> int:
+        """The process of the master, of which another instance has its own; 0 where that is not known (master(8))."""
+        try:
+            written = self._host.read(posixpath.join(self._settings["queue_directory"], "pid", "master.pid")).strip()
+        except OSError:
+            return 0
+        return int(written) if re.fullmatch("[0-9]{1,10}", written) else 0
 
     def aliases(self) -> AliasFile:
         tables = [described(name) for name in self._router.maps("alias_database", "alias_maps")]

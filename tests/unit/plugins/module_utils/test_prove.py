@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import fake_mta
 import pytest
@@ -110,6 +110,41 @@ def test_a_good_host_passes(proof):
     result = proof()
     assert (result["verdict"], result["findings"]) == ("pass", [])
     assert layers(result) == ("pass", "pass", "pass")
+
+
+ROOT = SimpleNamespace(geteuid=lambda: 0)  # nobody else sees all processes
+
+
+class Silent(fake_mta.Mta):
+    """An MTA that listens nowhere; what answers is another program."""
+
+    def listeners(self):
+        return []
+
+
+def test_a_host_whose_port_belongs_to_another_program_is_not_green(proof):
+    result = proof(Silent)
+    assert (layers(result)[1], result["verdict"]) == ("fail", "fail")
+    (finding,) = [line for line in result["findings"] if line.startswith("L1")]
+    assert "belongs to python" in finding
+    assert finding.endswith(
+        ", and simple listens nowhere. To mend it: start the MTA, and see in its log why it does not listen"
+    )
+
+
+@pytest.mark.parametrize(("exempt", "verdict"), [(True, "warn"), (False, "fail")])
+def test_a_host_on_which_nothing_listens_is_not_green(proof, exempt, verdict):
+    nothing = {"probe_each": lambda *_rest: [], "PORT": 1}
+    assert layers(proof(Silent, nothing, exempt=exempt))[:2] == ("pass", verdict)
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_a_host_whose_mta_does_not_run_is_not_green(proof, exempt):
+    class Dead(Silent):
+        name = "postfix"
+
+    nothing = {"probe_each": lambda *_rest: [], "PORT": 1, "os": ROOT}
+    assert layers(proof(Dead, nothing, exempt=exempt))[:2] == ("pass", "fail")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader 
 )
 
 DEFAULTS = {
+    "queue_directory": "/var/spool/postfix",
     "alias_database": "hash:/etc/aliases",
     "alias_maps": "hash:/etc/aliases",
     "allow_mail_to_commands": "alias, forward",

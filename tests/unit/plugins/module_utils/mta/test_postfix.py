@@ -423,6 +423,29 @@ def test_the_listeners_are_postfix_s_own():
 
 
 @pytest.mark.parametrize(
+    ("written", "listeners"),
+    [
+        ("  77\n", [("192.0.2.1", 25), ("::", 587)]),
+        ("88", [("192.0.2.2", 25), ("::", 587)]),
+        ("99", [("::", 587)]),
+        *(
+            (unknown, [("192.0.2.1", 25), ("192.0.2.2", 25), ("::", 587)])
+            for unknown in (None, "", "-1", "7" * 99, "x")
+        ),
+    ],
+)
+def test_the_listeners_of_another_instance_are_not(written, listeners):
+    """As of postmulti(1): it has a master of its own. What nobody can see the holder of is on a port of master.cf."""
+    host = FakeHost(files={} if written is None else {"/var/spool/postfix/pid/master.pid": written})
+    host.sockets = [
+        Socket("192.0.2.1", 25, frozenset({"master", "smtpd"}), "1", frozenset({77, 78})),
+        Socket("192.0.2.2", 25, frozenset({"master"}), "2", frozenset({88})),
+        Socket("::", 587, frozenset()),
+    ]
+    assert Postfix(host).listeners() == listeners
+
+
+@pytest.mark.parametrize(
     ("settings", "wanted"),
     [
         ({}, AliasFile("/etc/aliases", ("/etc/aliases.db",), ("newaliases",))),
