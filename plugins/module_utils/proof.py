@@ -172,7 +172,7 @@ def lands(
     unseen: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
 ) -> dict[str, Any]:
-    """Row D1 for every token message to one place; ``found`` is by token and then by mailbox.
+    """Rows D1 and D8 for every token message to one place; ``found`` is by token and then by mailbox.
 
     ``unseen`` says of each mailbox that could not be looked at, or not as a whole, why. ``checks`` are of the queue:
     that nothing is wrong with it is no evidence that mail arrives.
@@ -262,7 +262,7 @@ def _judge(
             verdicts.append(FAIL)
             words.append(f"accepted, and there is no mailbox at the end: {handed_on(message).text}")
     return {
-        "id": "D1",
+        "id": "D1" if message["sender"] else "D8",
         "verdict": add_up(verdicts),
         "token": message["token"],
         "recipient": message["recipient"],
@@ -299,7 +299,8 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[str]:
             yield _finding(check["id"], check["verdict"], check["address"], _words(check))
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
-            yield _finding("D1", message["verdict"], message["recipient"], message)
+            whence = "" if message["id"] == "D1" else " from the null sender"
+            yield _finding(message["id"], message["verdict"], message["recipient"] + whence, message)
 
 
 def _words(check: Mapping[str, Any]) -> dict[str, Any]:

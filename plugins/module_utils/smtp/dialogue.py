@@ -56,6 +56,7 @@ LATITUDE = {"A7": re.compile(r"\bSPF\b|\b5\.7\.2[3-6]\b", re.IGNORECASE)}
 # What a token message is sent to: one for each place, or every form that was accepted.
 PLACES = ("A1", "A2", "A12")
 LITERALS = ("A12",)
+FROM_NOBODY = ("A2",)
 LANDING = {"one": (), "all": (*PLACES, "A3", "A4", "A6", "R11")}
 
 FINDINGS: dict[str, tuple[str, str]] = {
@@ -295,11 +296,12 @@ def letters(
 ) -> list[tuple[str, Step]]:
     """The sender and step of each token message: one for each place, and for ``all`` every form that was accepted.
 
-    ``places`` are the rows whose places still want one.
+    ``places`` are the rows whose places still want one. The place that every host has gets its message from the null
+    sender (row D8): some servers refuse that only when they have read the message.
     """
     passed = {(check.id, check.address) for check in checks if check.verdict == PASS}
     return [
-        (transaction.sender or "", step)
+        ("" if step.check in FROM_NOBODY else transaction.sender or "", step)
         for transaction in transactions
         for step in transaction.steps
         if step.check in places or (step.check in LANDING[forms] and (step.check, step.address) in passed)

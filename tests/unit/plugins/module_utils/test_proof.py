@@ -25,7 +25,16 @@ def expansion(address, verdict="pass", kind="mailbox", value=BOX, problems=()):
 
 
 def message(code=250, text="2.0.0 Ok: queued as 4X", recipient="postmaster@example.org", domain="example.org"):
-    return {"token": "t", "recipient": recipient, "domain": domain, "code": code, "text": text, "sent": 0.0}
+    sender = "postmaster@probe.example"
+    return {
+        "token": "t",
+        "sender": sender,
+        "recipient": recipient,
+        "domain": domain,
+        "code": code,
+        "text": text,
+        "sent": 0.0,
+    }
 
 
 def landing(found=(), fate=("unknown", ""), kind="mailbox", unseen=None, **sent):

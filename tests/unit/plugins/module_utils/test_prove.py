@@ -115,6 +115,19 @@ def test_a_good_host_passes(proof):
 ROOT = SimpleNamespace(geteuid=lambda: 0)  # nobody else sees all processes
 
 
+def test_a_server_that_refuses_a_message_from_the_null_sender_fails(serve, proof):
+    class Choosy(Mail):
+        names = ("postmaster", "abuse")
+
+        def data(self, envelope):
+            return "554 5.7.1 No bounces here" if envelope.mail_from == "<>" else super().data(envelope)
+
+    result = proof(server=serve(lambda: Server(Choosy(), decode_data=False)))
+    line = "D8 fail: Postmaster from the null sender: not accepted: 554 5.7.1 No bounces here"
+    assert [finding for finding in result["findings"] if finding.startswith("D8")] == [line]
+    assert layers(result, "(no domain)")[1:] == ("pass", "fail")
+
+
 class Silent(fake_mta.Mta):
     """An MTA that listens nowhere; what answers is another program."""
 
