@@ -58,6 +58,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("A15", ACCEPTS, "RFC 6409 4.3", MUST, "the submission service takes no mail without AUTH"),
         Requirement("A16", ACCEPTS, "RFC 5321 3.5", SHOULD, "VRFY postmaster is answered"),
         Requirement("A17", ACCEPTS, "RFC 6531 3.2", MUST, "with SMTPUTF8, where it is offered, postmaster is accepted"),
+        Requirement("A18", ACCEPTS, "RFC 3207 4, RFC 8996", MUST, "STARTTLS, where it is offered, works with TLS 1.2"),
+        Requirement(
+            "A19", ACCEPTS, "RFC 5280, RFC 6125", POLICY, "the certificate is valid, and for this host", "warn"
+        ),
         Requirement("L1", ACCEPTS, "RFC 5321 4.5.1", MUST, "the MTA itself listens at the port that is asked"),
         Requirement("B5", ACCEPTS, "RFC 3461 9.3", MUST, "postmaster at the Reporting-MTA of its DSNs is accepted"),
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),

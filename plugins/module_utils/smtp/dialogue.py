@@ -83,6 +83,11 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "SMTPUTF8 is offered, and {address} refused with it",
         "take mail for postmaster with SMTPUTF8, or offer none",
     ),
+    "A18": (
+        "STARTTLS is offered and does not work: {said}",
+        "give the MTA a certificate, a key that it can read, and TLS 1.2 or later; or offer no STARTTLS",
+    ),
+    "A19": ("the certificate of the server {said}", "renew the certificate, for the name {name}"),
     "B5": (
         "{address} is refused, and the host's own bounces name that as theirs",
         "count the host's name among its domains",

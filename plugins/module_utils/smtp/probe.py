@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from .._system.deadline import Deadline
 from ..checked import Checked, number, seconds
 from ..unexpected import attempt
-from ..verdict import INCONCLUSIVE, Check, add_up
+from ..verdict import INCONCLUSIVE, PASS, Check, add_up
 from .asking import ask
 from .caller import Caller
 from .dialogue import CLOSED, LITERALS, PLACES, Target, closed, letters, not_offered, plan, verdicts
@@ -21,6 +21,7 @@ from .names import domain, host, literal, local_part, mailbox
 from .names import server as parse_server
 from .sending import Message, send
 from .submission import ask_submission
+from .tls import ask_tls
 from .transport import Limits, own_name
 
 if TYPE_CHECKING:
@@ -117,6 +118,9 @@ def probe(
     early.sort(key=lambda letter: letter[1].domain not in relayed)
     messages = send(caller, target, early, options.retries, options.sent)
     checks = verdicts(transactions, ask(caller, target.helo, transactions, options.retries)) + not_offered(target)
+    if options.limits and connection and "STARTTLS" in target.extensions:
+        taken = next((check.address for check in checks if check.id in ("A1", "A2") and check.verdict == PASS), "")
+        checks += ask_tls(connection.peer, port, limits, target, taken, caller.transcript)
     if options.submission and connection:
         others = [f"probe@{target.foreign_domain}"]
         others += (f"{role}@{name}" for name in target.served[:1] for role in target.role_addresses[:1])

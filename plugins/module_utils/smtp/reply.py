@@ -51,7 +51,8 @@ class Reply:
 @dataclass(frozen=True)
 class NoReply:
     """Why there is no reply. ``closed``: the server hung up; ``unknown_host``: there is no server of that name;
-    ``late``: it did nothing at all in the time that it had."""
+    ``late``: it did nothing at all in the time that it had; ``verify``: what is wrong with its certificate, as a number
+    of OpenSSL's (X509_STORE_CTX_get_error(3))."""
 
     text: str
     closed: bool = False
@@ -59,6 +60,7 @@ class NoReply:
     code: int = 0
     positive: bool = False
     late: bool = False
+    verify: int = 0
 
 
 Answer = Union[Reply, NoReply]

@@ -10,6 +10,7 @@ import errno
 import queue
 import re
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -143,6 +144,32 @@ class Connection:
         self._send(re.sub(rb"(?m)^\.", b"..", message) + b".\r\n")
         return _kept(self._read())
 
+    def secure(self, context: ssl.SSLContext, name: str) -> NoReply | None:
+        """Speak TLS from here on, to the server of that ``name`` (RFC 3207 section 4.2); or why that fails.
+
+        What the server said before counts no more, and what it sent ahead is not taken for an answer.
+        """
+        self._refuse_early()
+        if self.lost:
+            return self.lost
+        try:
+            self.sock.settimeout(_left(self.limits.next()))
+            self.sock = context.wrap_socket(self.sock, server_hostname=name or None)
+        except socket.timeout:
+            return self._lose(NoReply(f"no TLS handshake within {self.limits.timeout:g} s", late=True))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "the server hung up"
+            words = f"the TLS handshake fails: {str(why).lower().replace('_', ' ')}"
+            return self._lose(NoReply(words, closed=True, verify=getattr(error, "verify_code", 0)))
+        self.transcript.add([f"-- {self.sock.version()}"])
+        self.extensions, self._buffer = {}, b""
+        return None
+
+    @property
+    def certificate(self) -> bytes:
+        """The server's certificate (DER); empty where it has none, or nothing is encrypted."""
+        return (self.sock.getpeercert(binary_form=True) or b"") if isinstance(self.sock, ssl.SSLSocket) else b""
+
     def quit(self) -> None:
         """QUIT, where the server still listens, and its reply; then close.
 
@@ -152,8 +179,9 @@ class Connection:
             self.limits = replace(self.limits, timeout=min(self.limits.timeout, QUIT_TIMEOUT))
             self.transcript.add(["C: QUIT"])
             self._send(b"QUIT\r\n")
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_WR)
+            if not isinstance(self.sock, ssl.SSLSocket):  # which would end both ways at once
+                with contextlib.suppress(OSError):
+                    self.sock.shutdown(socket.SHUT_WR)
             self._read()
         self.close()
 
