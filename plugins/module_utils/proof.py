@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
-from .verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check, add_up, weigh
+from .verdict import EXEMPT, FAIL, INCONCLUSIVE, ORDER, PASS, SKIPPED, WARN, Check, add_up, weigh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -283,24 +283,29 @@ def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict
 
 
 def findings(domains: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for everything that is not in order, for the person who has to mend it."""
-    return list(dict.fromkeys(line for domain in domains for line in _findings(domain)))
+    """A line for everything that is not in order, for the person who has to mend it; the worst first."""
+    found = sorted((item for domain in domains for item in _findings(domain)), key=lambda item: ORDER.index(item[0]))
+    return list(dict.fromkeys(line for _verdict, line in found))
 
 
-def _findings(domain: Mapping[str, Any]) -> Iterator[str]:
+def _findings(domain: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What each counts for its domain, and the line."""
     for layer in PARTS:
         if domain[layer].get("reason"):
-            yield f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
-    for expansion in domain["resolves"].get("addresses", []):
+            yield INCONCLUSIVE, f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
+    for number, expansion in enumerate(domain["resolves"].get("addresses", [])):
         for problem in expansion["problems"]:
-            yield _finding(problem["id"], problem["verdict"], expansion["address"], problem)
+            weight = weigh("R11" if number else problem["id"], problem["verdict"])  # postmaster is the first
+            yield weight, _finding(problem["id"], problem["verdict"], expansion["address"], problem)
     for check in [*domain["accepts"].get("checks", []), *domain["lands"].get("checks", [])]:
         if check["verdict"] not in QUIET:
-            yield _finding(check["id"], check["verdict"], check["address"], _words(check))
+            weight = WARN if check.get("limit") else weigh(check["id"], check["verdict"])
+            yield weight, _finding(check["id"], check["verdict"], check["address"], _words(check))
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
             whence = "" if message["id"] == "D1" else " from the null sender"
-            yield _finding(message["id"], message["verdict"], message["recipient"] + whence, message)
+            address = message["recipient"] + whence
+            yield message["verdict"], _finding(message["id"], message["verdict"], address, message)
 
 
 def _words(check: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,13 +337,18 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
     rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, WARN, EXEMPT)]
     if not rest:
         passed = ", ".join(domain["domain"] for domain in fine)
-        noted = ", with something to look at" if verdict == WARN else ""
         landed = any(domain[LANDS]["verdict"] in (PASS, WARN) for domain in domains)
         claim = "Mail for postmaster reaches a person" if landed and not unseen else NO_OBJECTION
         if all(domain[ACCEPTS]["verdict"] == EXEMPT for domain in domains):
             claim = EXEMPTION + claim.replace("Mail", "its own mail").replace("Nothing", "nothing")
-        return f"{claim} at all of {passed}{noted}{view}."
+        return f"{claim} at all of {passed}{view}{_worst(domains, 'but ') if verdict == WARN else '.'}"
     names = set(rest)
-    first = next(iter(findings(domain for domain in domains if domain["domain"] in names)), "")
-    found = f"; first of what was found: {first}" if first else "."
-    return f"Mail for postmaster is not proven at {', '.join(rest)}{view}{found}"
+    worst = _worst([domain for domain in domains if domain["domain"] in names], "")
+    return f"Mail for postmaster is not proven at {', '.join(rest)}{view}{worst}"
+
+
+def _worst(domains: Sequence[Mapping[str, Any]], joint: str) -> str:
+    """The end of a summary: the worst finding, and how many more there are."""
+    first, *others = findings(domains) or [""]
+    more = f" (and {len(others)} more)" if others else ""
+    return f"; {joint}{first}{more}" if first else "."

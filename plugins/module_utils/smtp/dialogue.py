@@ -183,15 +183,15 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
     homes = [*(rcpt("A1", f"postmaster@{domain}", domain) for domain in domains), rcpt("A2", "Postmaster")]
     positives = [
         *homes,
-        *(rcpt("A3", name) for name in ("POSTMASTER", "PoStMaStEr")),
+        *(rcpt("A3", name, control=homes[-1]) for name in ("POSTMASTER", "PoStMaStEr")),
         *(rcpt("A12", f"postmaster@{literal}", literal) for literal in target.literals),
     ]
-    for domain in domains:
+    for domain, home in zip(domains, homes):
         positives += (
-            rcpt("A3", f"POSTMASTER@{domain}", domain),
-            rcpt("A3", f"PoStMaStEr@{domain}", domain),
-            rcpt("A4", f'"postmaster"@{domain}', domain),
-            rcpt("A4", f'"post\\master"@{domain}', domain),
+            rcpt("A3", f"POSTMASTER@{domain}", domain, control=home),
+            rcpt("A3", f"PoStMaStEr@{domain}", domain, control=home),
+            rcpt("A4", f'"postmaster"@{domain}', domain, control=home),
+            rcpt("A4", f'"post\\master"@{domain}', domain, control=home),
             rcpt("A5", f"@x.example:postmaster@{domain}", domain, "parse"),
         )
         for role in target.role_addresses:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils import proof
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Found, HandedOn, Place
+from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import add_up
 
 ORG = Place("example.org", "local")
 BOX = "/var/mail/alice"
@@ -164,18 +165,63 @@ def domains_with(**verdicts):
     return [proof.domain_result(ORG, layers)]
 
 
+def problem(row, verdict, message="a message"):
+    return {"id": row, "verdict": verdict, "message": message, "where": "", "remedy": ""}
+
+
+@pytest.mark.parametrize(
+    ("problems", "of_abuse", "said"),
+    [
+        (
+            [problem("R6", "warn")],
+            [],
+            "reaches a person at all of example.org; but R6 warn: postmaster@example.org: a me",
+        ),
+        (
+            [problem("R6", "warn"), problem("R3", "fail")],
+            [],
+            "example.org; R3 fail: postmaster@example.org: a message (and",
+        ),
+        (
+            [problem("R8", "inconclusive"), problem("R3", "fail")],
+            [],
+            "org; R3 fail: postmaster@example.org: a message (and 1",
+        ),
+        (
+            [problem("R6", "warn"), problem("R8", "inconclusive")],
+            [],
+            "R8 inconclusive: postmaster@example.org: a message (a",
+        ),
+        (
+            [problem("R8", "inconclusive")],
+            [problem("R3", "fail")],
+            "org; R8 inconclusive: postmaster@example.org: a messa",
+        ),
+    ],
+)
+def test_the_summary_names_the_worst_finding_and_how_many_there_are(problems, of_abuse, said):
+    def resolved(address):
+        found = of_abuse if address.startswith("abuse") else problems
+        verdicts = [item["verdict"] for item in found]
+        return expansion(address, add_up(verdicts) if verdicts else "pass", "mailbox", "/var/mail/alice", found)
+
+    layers = {"resolves": proof.resolves(ORG, ["abuse"], resolved)}
+    domains = [proof.domain_result(ORG, {**layers, "accepts": {"verdict": "pass"}, "lands": {"verdict": "pass"}})]
+    assert said in proof.summary(domains[0]["verdict"], domains, True)
+
+
 def test_the_summary_names_the_first_thing_to_mend():
-    problem = {
+    ghost = {
         "id": "R3",
         "verdict": "fail",
         "message": "no account ghost",
         "where": "/etc/aliases:3",
         "remedy": "mend",
     }
-    layer = proof.resolves(ORG, [], lambda address: expansion(address, "fail", "error", "ghost", [problem]))
+    layer = proof.resolves(ORG, [], lambda address: expansion(address, "fail", "error", "ghost", [ghost]))
     domains = [proof.domain_result(ORG, {"resolves": layer})]
     assert proof.summary("fail", domains, True) == (
-        "Mail for postmaster is not proven at example.org (not looked at: accepts, lands); first of what was found: "
+        "Mail for postmaster is not proven at example.org (not looked at: accepts, lands); "
         "R3 fail: postmaster@example.org: no account ghost (/etc/aliases:3). To mend it: mend"
     )
 
@@ -186,7 +232,7 @@ def test_the_summary_names_the_first_thing_to_mend():
         (True, {"resolves": "pass", "accepts": "pass", "lands": "pass"}, "reaches a person at all of example.org."),
         (False, {"resolves": "pass", "accepts": "pass", "lands": "pass"}, "which is not a stranger's view)."),
         (True, {"resolves": "pass"}, "Nothing speaks against mail for postmaster at all of example.org (not looked at"),
-        (True, {"resolves": "warn", "accepts": "pass", "lands": "pass"}, "with something to look at"),
+        (True, {"resolves": "warn", "accepts": "pass", "lands": "pass"}, "reaches a person at all of example.org."),
         (
             True,
             {"resolves": "pass", "accepts": "exempt", "lands": "pass"},
