@@ -30,7 +30,7 @@ LIMITS = """
 ## What no setting can mend
 
 Where an MTA cannot keep a row whatever its configuration, the check says `fail` all the same, and says that nothing on
-the host can mend it; its domain is then a `warn` at best.
+the host can mend it. It does not count, unless `verify_strict: true` is set: nobody could do anything about it.
 
 | MTA | id | command | answer | why |
 |---|---|---|---|---|

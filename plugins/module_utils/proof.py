@@ -57,7 +57,7 @@ class Found:
 @dataclass(frozen=True)
 class Limit:
     """What no setting of an MTA can mend: the row of the catalogue, the command and the reply that show it (regular
-    expressions), and the reason. The check still says ``fail``, and its domain can be no better than ``warn``.
+    expressions), and the reason. The check still says ``fail``, and its domain passes: nobody can do anything about it.
     """
 
     id: str
@@ -121,7 +121,7 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
 def accepts(place: Place, checks: Iterable[Mapping[str, Any]], limits: Sequence[Limit] = ()) -> dict[str, Any]:
     """The checks that asked about one place; ``limit`` says why a failure is one that no setting can mend."""
     mine = [dict(check, limit=_limit(check, limits)) for check in checks if check["domain"] == place.domain]
-    weights = [WARN if check["limit"] else weigh(check["id"], check["verdict"]) for check in mine]
+    weights = [PASS if check["limit"] else weigh(check["id"], check["verdict"]) for check in mine]
     return {"verdict": add_up(weights), "checks": mine}
 
 
@@ -298,8 +298,8 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             weight = weigh("R11" if number else problem["id"], problem["verdict"])  # postmaster is the first
             yield weight, _finding(problem["id"], problem["verdict"], expansion["address"], problem)
     for check in [*domain["accepts"].get("checks", []), *domain["lands"].get("checks", [])]:
-        if check["verdict"] not in QUIET:
-            weight = WARN if check.get("limit") else weigh(check["id"], check["verdict"])
+        if check["verdict"] not in QUIET and not check.get("limit"):
+            weight = weigh(check["id"], check["verdict"])
             yield weight, _finding(check["id"], check["verdict"], check["address"], _words(check))
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
@@ -308,13 +308,17 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield message["verdict"], _finding(message["id"], message["verdict"], address, message)
 
 
+def limitations(domains: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What does not count, for no setting of the MTA mends it: the rows, and the reasons."""
+    checks = (check for domain in domains for check in domain["accepts"].get("checks", []))
+    return sorted({f"{check['id']}: {check['limit']}" for check in checks if check.get("limit")})
+
+
 def _words(check: Mapping[str, Any]) -> dict[str, Any]:
     """A check, with where it was made and what can be done about it."""
     found = dict(check)
     if check["command"]:
         found["where"] = "{} -> {} {}".format(check["command"], check["code"] or "", check["text"])
-    if check.get("limit"):
-        found["remedy"] = "nothing on this host can: " + check["limit"]
     return found
 
 

@@ -319,7 +319,7 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
 def _not_proven(reason: str) -> dict[str, Any]:
     """The result where there is none, not even in part."""
     summary = f"Mail for postmaster is not proven: {reason}"
-    known = {"verdict": INCONCLUSIVE, "summary": summary, "findings": [reason], "domains": []}
+    known = {"verdict": INCONCLUSIVE, "summary": summary, "findings": [reason], "limitations": [], "domains": []}
     return {**known, "stranger": False, "mta": "", "version": "", "failed": True, "msg": reason}
 
 
@@ -369,7 +369,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         reason = unasked or host.unsayable.get(place.name)
         if reason:
             return proof.with_checks(proof.not_seen(ACCEPTS, reason), listens)
-        made = proof.accepts(place, asked.get(place.domain, ()), host.mta.limits)
+        made = proof.accepts(place, asked.get(place.domain, ()), () if params["strict"] else host.mta.limits)
         return proof.with_checks(made, listens)
 
     def lands(place: proof.Place) -> dict[str, Any]:
@@ -400,6 +400,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": verdict,
         "summary": summary,
         "findings": findings,
+        "limitations": proof.limitations(domains),
         "stranger": bool(params["probe"]),
         "mta": host.mta.name,
         "version": attempt(host.mta.version, lambda _reason: ""),

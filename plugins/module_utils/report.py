@@ -39,6 +39,8 @@ def table(results: Mapping[str, Mapping[str, Any]], paint: Paint = plain) -> lis
         lines += [_line(row, widths, paint) for row in found]
         summary = "{} {}".format(_mark(result["verdict"]), line(result["summary"]))
         lines += ["", paint(summary, result["verdict"])]
+        known = [line(text) for text in result.get("limitations", [])]
+        lines += [f"  What its MTA cannot do, which does not count: {'; '.join(known)}"] if known else []
     return lines
 
 

@@ -65,7 +65,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("L1", ACCEPTS, "RFC 5321 4.5.1", MUST, "the MTA itself listens at the port that is asked"),
         Requirement("B5", ACCEPTS, "RFC 3461 9.3", MUST, "postmaster at the Reporting-MTA of its DSNs is accepted"),
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),
-        Requirement("N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "another name without a domain is refused"),
+        Requirement(
+            "N2", ACCEPTS, "RFC 5321 4.1.2", POLICY, "a name that does not exist is refused without a domain, too"
+        ),
         Requirement("N3", ACCEPTS, "control", POLICY, "a name that does not exist is refused", "warn"),
         Requirement("N4", ACCEPTS, "RFC 2505 2.1", MUST, "a subdomain that is not served is not relayed"),
         Requirement(

@@ -22,7 +22,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "role_addresses_": ("domains", "packages", "path", "rebuild", "services", "strategy", "targets"),
     "verify_": (
         *("allowed_accounts", "domains", "exempt", "from", "host", "layers", "relay_domains", "remove_messages"),
-        *("report_only", "role_addresses", "send", "send_forms", "servers", "timeout", "unread_days"),
+        *("report_only", "role_addresses", "send", "send_forms", "servers", "strict", "timeout", "unread_days"),
     ),
 }
 # What the roles set themselves.

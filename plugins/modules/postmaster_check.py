@@ -96,6 +96,12 @@ options:
     description: How long to wait for the messages to land, in seconds.
     type: float
     default: 30
+  strict:
+    description:
+      - Whether what the MTA cannot do, whatever its settings are, is a failure. Otherwise it does not count, and is
+        listed in RV(limitations).
+    type: bool
+    default: false
   report_only:
     description: Report a failed proof without failing the task.
     type: bool
@@ -137,6 +143,11 @@ summary:
   type: str
 findings:
   description: A line for everything that is not in order; the row's id, its verdict, what is wrong, where, the cure.
+  returned: always
+  type: list
+  elements: str
+limitations:
+  description: What the MTA cannot do, whatever its settings are, as row and reason. It counts with O(strict) alone.
   returned: always
   type: list
   elements: str
@@ -212,6 +223,7 @@ ARGUMENTS = {
     "unread_days": {"type": "int", "default": 30},
     "exempt": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 30},
+    "strict": {"type": "bool", "default": False},
     "report_only": {"type": "bool", "default": False},
     "mta": {"type": "str", "default": ""},
     "deadline": {"type": "float", "default": 300},

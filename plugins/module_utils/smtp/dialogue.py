@@ -93,7 +93,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "count the host's name among its domains",
     ),
     "N1": ("{address} is accepted{from_whom}: an open relay", "accept foreign domains from trusted networks only"),
-    "N2": ("any name without a domain is accepted", "refuse recipients that do not exist"),
+    "N2": ("a made-up name without a domain is accepted", "refuse recipients that do not exist"),
     "N3": (
         "a made-up name at {domain} is accepted: what RCPT says of other addresses there tells nothing",
         "refuse recipients that do not exist, unless {domain} is a catch-all on purpose",

@@ -134,16 +134,18 @@ def test_a_broken_must_fails_the_domain_and_a_broken_should_warns(check_id, verd
 @pytest.mark.parametrize(
     ("command", "code", "whole", "reason"),
     [
-        ('RCPT TO:<"postmaster"@example.org>', 501, "warn", "its parser"),
+        ('RCPT TO:<"postmaster"@example.org>', 501, "pass", "its parser"),
         ('RCPT TO:<"postmaster"@example.org>', 550, "fail", ""),
         ("RCPT TO:<postmaster@example.org>", 501, "fail", ""),
     ],
 )
-def test_a_known_limit_of_the_mta_stays_a_fail_and_its_domain_warns(command, code, whole, reason):
+def test_a_known_limit_of_the_mta_stays_a_fail_and_does_not_count(command, code, whole, reason):
     check = {"id": "A4", "verdict": "fail", "domain": "example.org", "command": command, "code": code, "text": "no"}
     result = proof.accepts(ORG, [check], [proof.Limit("A4", '<"', "501", "its parser")])
     assert result["verdict"] == whole
     assert [(check["verdict"], check["limit"]) for check in result["checks"]] == [("fail", reason)]
+    domains = [proof.domain_result(ORG, {"accepts": result})]
+    assert proof.limitations(domains) == ([f"A4: {reason}"] if reason else [])
 
 
 def test_a_host_that_its_mta_relays_for_does_not_call_that_an_open_relay():

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils import prove
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.process import NoAnswerError
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
+from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Limit
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
 from ansible_collections.mailops.postmaster.plugins.modules import postmaster_check
 from mail_servers import Mail, Script, Server
@@ -126,6 +127,24 @@ def test_a_server_that_refuses_a_message_from_the_null_sender_fails(serve, proof
     line = "D8 fail: Postmaster from the null sender: not accepted: 554 5.7.1 No bounces here"
     assert [finding for finding in result["findings"] if finding.startswith("D8")] == [line]
     assert layers(result, "(no domain)")[1:] == ("pass", "fail")
+
+
+class Limited(fake_mta.Mta):
+    limits = (Limit("A16", "^VRFY", "502", "it does not know VRFY"),)
+
+
+@pytest.mark.parametrize(("strict", "verdict", "listed"), [(False, "pass", True), (True, "warn", False)])
+def test_what_an_mta_cannot_do_counts_only_where_that_is_asked_for(serve, proof, strict, verdict, listed):
+    class NoVerify(Mail):
+        names = ("postmaster", "abuse")
+
+        def vrfy(self, _address):
+            return "502 5.5.1 Unknown"
+
+    result = proof(Limited, server=serve(lambda: Server(NoVerify(), decode_data=False)), strict=strict)
+    assert layers(result, "(no domain)")[1] == verdict
+    assert result["limitations"] == (["A16: it does not know VRFY"] if listed else [])
+    assert any(line.startswith("A16") for line in result["findings"]) == strict
 
 
 class Silent(fake_mta.Mta):

@@ -43,6 +43,12 @@ def test_each_domain_has_a_line_with_its_three_layers_its_mailbox_and_the_time()
     ]
 
 
+def test_what_an_mta_cannot_do_is_one_line_below_the_table():
+    result = {"domains": [PASSED], "verdict": "pass", "summary": "", "limitations": ["A4: no\x1b quotes", "D5: no TLS"]}
+    (found,) = table({"mx1": result})[6:]
+    assert found == "  What its MTA cannot do, which does not count: A4: no\\x1b quotes; D5: no TLS"
+
+
 def test_the_columns_line_up():
     lines = table({"mx1": {"domains": [PASSED, FAILED], "verdict": "fail", "summary": ""}})
     assert len({line.index(mark) for line, mark in ((lines[1], "resolves"), (lines[3], "✔"), (lines[4], "✘"))}) == 1
