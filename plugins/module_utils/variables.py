@@ -31,6 +31,7 @@ INTERNAL: dict[str, tuple[str, ...]] = {
         *("answers", "backend_aliases_mode", "backend_aliases_rebuild", "backend_defences", "backend_own"),
         *("backend_packages", "backend_refusals", "backend_refused", "backend_settings", "backend_systems"),
         *("backend_tested", "backend_transaction", "defences_needs", "defences_services", "defences_shared", "listens"),
+        *("loopback", "refusals"),
         *("old", "replaces", "spam_mark", "spam_refusal", "system", "transaction", "undone"),
     ),
     "role_addresses_": ("asked", "host", "missing", "mta", "plan"),

@@ -47,6 +47,12 @@ options:
     type: list
     elements: str
     default: []
+  listen:
+    description:
+      - Addresses to listen at, for O(state=gathered). RV(foreign) has those at which no service of the host can.
+    type: list
+    elements: str
+    default: []
   packages:
     description:
       - Packages to look for, for O(state=gathered). C(a | b) is one that there are two of, either of which will do.
@@ -392,6 +398,11 @@ addresses:
   returned: for O(state=gathered)
   type: list
   elements: str
+foreign:
+  description: The addresses of O(listen) that this host does not have.
+  returned: for O(state=gathered)
+  type: list
+  elements: str
 packages_missing:
   description: As M(mailops.postmaster.mta_info) returns it.
   returned: for O(state=gathered)
@@ -472,6 +483,7 @@ FILE = {
 ARGUMENTS = {
     "state": {"type": "str", "choices": list(STATES), "default": "apply"},
     "names": {**WORDS, "default": []},
+    "listen": {**WORDS, "default": []},
     "packages": {**WORDS, "default": []},
     "transaction": {"type": "str", "default": ""},
     "confirm_timeout": {"type": "int", "default": 0},

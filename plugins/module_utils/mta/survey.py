@@ -27,7 +27,14 @@ def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[s
     """The result of the module config_transaction for ``state=gathered``."""
     table = (params["aliases"] or {}).get("path") or TABLE
     found = survey(host, params["packages"], params["state_dir"])
-    return {"state": UNCHANGED, "transaction": "", **found, "names": kinds(host, params["names"], table)}
+    foreign = [address for address in params["listen"] if not host.can_listen(address)]
+    return {
+        "state": UNCHANGED,
+        "transaction": "",
+        **found,
+        "names": kinds(host, params["names"], table),
+        "foreign": foreign,
+    }
 
 
 def survey(host: Host, packages: Sequence[str], state_dir: str) -> dict[str, Any]:

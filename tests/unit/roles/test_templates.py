@@ -23,6 +23,7 @@ HOST = {
     "mta": "",
     "replaced": "",
     "packages_missing": [],
+    "foreign": [],
 }
 
 # By the word that stands for it below: a value like those of the examples, and the oddest one that is allowed.
@@ -67,11 +68,15 @@ def variables(value, backend):
     }
 
 
-def templar_of(backend, plan, settings=()):
+def templar_of(backend, plan, settings=(), host=None):
     """What Ansible knows of a host with this plan, and what fills it in."""
     loader = DataLoader()
     files = (ROLE / "vars" / "main.yml", ROLE / "vars" / "backends" / f"{backend}.yml")
-    given = {"role_addresses_plan": {"plan": plan}, "role_addresses_host": HOST, "ansible_managed": "managed"}
+    given = {
+        "role_addresses_plan": {"plan": plan},
+        "role_addresses_host": {**HOST, **(host or {})},
+        "ansible_managed": "managed",
+    }
     given["mta_extra_settings"] = dict(settings)
     for path in files:
         given.update(loader.load_from_file(str(path), trusted_as_template=True))

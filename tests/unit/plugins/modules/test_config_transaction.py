@@ -16,6 +16,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction imp
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
 from ansible_collections.mailops.postmaster.plugins.modules import config_transaction, mta_info
 
+LISTEN = ["127.0.0.1", "192.0.2.1", "0.0.0.0", "::", "2001:db8::1"]  # two of them are nobody's
 LOOKED = ("mta", "installed", "replaced", "addresses", "packages_missing", "system", "short_name", "names")
 
 
@@ -109,15 +110,18 @@ def test_a_host_is_looked_at_and_nothing_is_changed(run, tmp_path, monkeypatch):
     monkeypatch.setattr(Host, "ask", lambda *_given, **_how: Completed((), 1, "postfix installed\n", ""))
     table = {"path": str(tmp_path / "aliases"), "entries": {}}
     (tmp_path / "aliases").write_text("ops: root\n")
-    found = run(state="gathered", names=["root", "ops", "nosuch"], packages=["postfix", "rspamd"], aliases=table)
+    found = run(
+        state="gathered", names=["root", "ops", "nosuch"], packages=["postfix", "rspamd"], listen=LISTEN, aliases=table
+    )
     assert (found["changed"], found["state"], found["packages_missing"]) == (False, "unchanged", ["rspamd"])
     assert found["names"] == {"root": "account", "ops": "alias", "nosuch": "none"}
+    assert found["foreign"] == ["192.0.2.1", "2001:db8::1"]
     assert os.listdir(tmp_path) == ["aliases"]
 
 
 def test_a_look_names_what_it_finds_as_mta_info_does(run):
     found = run(state="gathered", aliases={"entries": {}})
-    own = {"changed", "failed", "invocation", "state", "transaction"}
+    own = {"changed", "failed", "invocation", "state", "transaction", "foreign"}
     assert found.keys() - own == {*LOOKED} <= yaml.safe_load(mta_info.RETURN).keys()
 
 
