@@ -17,7 +17,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction imp
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
-from conftest import FakeSystem
+from fake_system import FakeSystem
 from steps import Steps
 
 OLD, NEW, NEWER = "interfaces = loopback\n", "interfaces = all\n", "interfaces = all\nbanner = b\n"
