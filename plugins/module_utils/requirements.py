@@ -62,6 +62,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement(
             "A19", ACCEPTS, "RFC 5280, RFC 6125", POLICY, "the certificate is valid, and for this host", "warn"
         ),
+        Requirement("A20", ACCEPTS, "RFC 5321 4.5.3.1.7", MUST, "a message of 64 KiB is taken"),
         Requirement("L1", ACCEPTS, "RFC 5321 4.5.1", MUST, "the MTA itself listens at the port that is asked"),
         Requirement("B5", ACCEPTS, "RFC 3461 9.3", MUST, "postmaster at the Reporting-MTA of its DSNs is accepted"),
         Requirement("N1", ACCEPTS, "RFC 2505 2.1", MUST, "a foreign postmaster is not relayed, in any form"),

@@ -12,7 +12,6 @@ import os
 import pwd
 import re
 import shutil
-import socket
 import stat
 import time
 from contextlib import suppress
@@ -253,16 +252,6 @@ class Host:
     def addresses(self) -> list[str]:
         """The global unicast addresses of this host, IPv4 first, without loopback and link-local ones."""
         return local_ipv4(self._lines("/proc/net/fib_trie")) + local_ipv6(self._lines("/proc/net/if_inet6"))
-
-    def can_listen(self, address: str) -> bool:
-        """Whether a socket of this host can have an IP address: its own ones, and others where the kernel is told so
-        (ip_nonlocal_bind, ip(7)). None has one of IPv6 where that is switched off."""
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
-                sock.bind((address, 0))
-        except OSError as error:
-            return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-        return True
 
     def listeners(self) -> list[Socket]:
         """All TCP sockets of this host on which something listens."""

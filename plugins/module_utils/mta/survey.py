@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aliases.sources import Source
 from ..errors import UserError
+from ..smtp.transport import can_listen
 from ..transaction.journal import UNCHANGED
 from ..transaction.store import Store
 from .present import look
@@ -27,7 +28,7 @@ def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[s
     """The result of the module config_transaction for ``state=gathered``."""
     table = (params["aliases"] or {}).get("path") or TABLE
     found = survey(host, params["packages"], params["state_dir"])
-    foreign = [address for address in params["listen"] if not host.can_listen(address)]
+    foreign = [address for address in params["listen"] if not can_listen(address)]
     return {
         "state": UNCHANGED,
         "transaction": "",

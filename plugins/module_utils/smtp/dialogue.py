@@ -19,6 +19,7 @@ from .reply import Answer, NoReply
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+EVERY_SIZE = 65536  # octets of a message that every server takes (RFC 5321 section 4.5.3.1.7)
 LONGEST_PATH = 256  # octets (RFC 5321 section 4.5.3.1.3)
 HOMES = ("A1", "A2", "A6")  # the plain addresses, whose answers others are compared with
 CLOSED = (554, 521)  # a greeting that says: no mail here, for anybody
@@ -88,6 +89,7 @@ FINDINGS: dict[str, tuple[str, str]] = {
         "give the MTA a certificate, a key that it can read, and TLS 1.2 or later; or offer no STARTTLS",
     ),
     "A19": ("the certificate of the server {said}", "renew the certificate, for the name {name}"),
+    "A20": ("a message of 64 KiB is refused with {code}", "take messages of 65536 octets and more"),
     "B5": (
         "{address} is refused, and the host's own bounces name that as theirs",
         "count the host's name among its domains",
@@ -348,7 +350,7 @@ def _first(checks: Sequence[Check], like: Check) -> Check:
 
 
 def _limits(target: Target, home: Step) -> list[Transaction]:
-    """Rows A11 and A17: what every server takes, what it says that it does not, and SMTPUTF8 where it is offered."""
+    """Rows A11, A17 and A20: what every server takes, what it says that it does not, and SMTPUTF8 if it is offered."""
     local, _at, domain = home.address.partition("@")
     places = range(len(local))
     spellings = (
@@ -364,19 +366,23 @@ def _limits(target: Target, home: Step) -> list[Transaction]:
 
 
 def _too_large(target: Target) -> list[Transaction]:
-    """Row A11: a message that is announced larger than the server takes any."""
-    most = SIZE.fullmatch(target.extensions.get("SIZE", ""))
-    if not most or not int(most.group()):
+    """Where sizes are announced (RFC 1870), row A20: a message that every server takes; and row A11: one that is larger
+    than the server takes any."""
+    if "SIZE" not in target.extensions:
         return []
-    command = f"MAIL FROM:<{target.sender}> SIZE={int(most.group()) + 1}"
-    return [Transaction((Step("A11", command, target.sender, "", "deny"),), None)]
+    most = SIZE.fullmatch(target.extensions["SIZE"])
+    found = [Step("A20", f"MAIL FROM:<{target.sender}> SIZE={EVERY_SIZE}", target.sender)]
+    if most and int(most.group()):
+        command = f"MAIL FROM:<{target.sender}> SIZE={int(most.group()) + 1}"
+        found.append(Step("A11", command, target.sender, "", "deny"))
+    return [Transaction((step,), None) for step in found]
 
 
 def not_offered(target: Target) -> list[Check]:
     """The rows that are about what the server does not offer."""
-    if "SMTPUTF8" in target.extensions:
-        return []
-    return [Check("A17", SKIPPED, message="the server does not offer SMTPUTF8")]
+    rows = {"A17": "SMTPUTF8", "A20": "SIZE"}
+    missing = {row: keyword for row, keyword in rows.items() if keyword not in target.extensions}
+    return [Check(row, SKIPPED, message=f"the server does not offer {word}") for row, word in missing.items()]
 
 
 def _transactions(steps: Sequence[Step], sender: str, size: int = 100) -> list[Transaction]:

@@ -303,6 +303,17 @@ def connect(
     return why
 
 
+def can_listen(address: str) -> bool:
+    """Whether a socket of this host can have an IP address: its own ones, and others where the kernel is told so
+    (ip_nonlocal_bind, ip(7)). None has one of IPv6 where that is switched off."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+            sock.bind((address, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
+
+
 def own_name() -> str:
     """The fully qualified name of this host, or an empty string where it has none, or nobody says it in time."""
     try:

@@ -118,8 +118,8 @@ def test_a_server_is_asked_for_as_many_recipients_as_every_server_takes():
     assert {step.address.lower() for step in many} == {"postmaster@example.org"}
 
 
-@pytest.mark.parametrize(("size", "asked_for"), [("1000", ["1001"]), ("0", []), ("", [])])
-def test_what_is_larger_than_the_server_says_that_it_takes_is_announced(size, asked_for):
+@pytest.mark.parametrize(("size", "asked_for"), [("1000", ["65536", "1001"]), ("0", ["65536"]), ("", ["65536"])])
+def test_what_each_server_takes_and_what_this_one_says_that_it_does_not_are_announced(size, asked_for):
     target = Target(served=("example.org",), extensions={"SIZE": size})
     commands = [step.command for part in plan(target, "nosuch") for step in part.steps if "SIZE=" in step.command]
     assert [command.partition("SIZE=")[2] for command in commands] == asked_for

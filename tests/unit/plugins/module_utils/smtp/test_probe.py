@@ -81,6 +81,20 @@ class NoLimits(Server):
         await Server.smtp_MAIL(self, arg.partition(" SIZE=")[0])
 
 
+class Small(Server):
+    """Takes messages of one octet less than every server does, and says so."""
+
+    def __init__(self, mail):
+        super().__init__(mail, data_size_limit=65535)
+
+
+class Smaller(Server):
+    """Refuses what it says that it takes."""
+
+    async def on_mail(self, arg):
+        await (self.push("552 5.3.4 Too large") if " SIZE=65536" in arg else Server.smtp_MAIL(self, arg))
+
+
 class NoUtf8(Server):
     """Offers SMTPUTF8, and does not take it."""
 
@@ -143,6 +157,8 @@ MUTANTS = [
     ("A14", (TlsAfterHelo, Mail)),
     ("A16", (Server, NoVerify)),
     ("A17", (NoUtf8, Mail)),
+    ("A20", (Small, Mail)),
+    ("A20", (Smaller, Mail)),
     ("B5", refusing(lambda address, *_: address.endswith("@mx.example.org"))),
     ("N1", accepting(lambda address: address == "postmaster@foreign.invalid")),
     ("N1", accepting(lambda address: address.startswith("foreign.invalid!"))),
@@ -230,7 +246,7 @@ def test_a_polite_probe_needs_few_connections_and_few_transactions(serve):
     mail, port = start(serve, Server, Mail)
     ask(port)
     said = Counter(mail.commands)
-    assert (mail.sessions, said["MAIL"], said["RSET"]) == (5, 10, 6)
+    assert (mail.sessions, said["MAIL"], said["RSET"]) == (5, 11, 7)
 
 
 @pytest.mark.parametrize("server", [Shut, Shut521, Shut521AndGone])
@@ -357,6 +373,18 @@ def test_a_server_that_ends_the_connection_after_some_errors_is_asked_on(serve):
 
     _mail, port = start(serve, Server, Touchy)
     assert not failed(ask(port))
+
+
+def test_a_server_that_announces_no_size_is_not_asked_for_one(serve):
+    class Unsized(Server):
+        def __init__(self, mail):
+            super().__init__(mail, data_size_limit=0)
+
+    mail, port = start(serve, Unsized, Mail)
+    result = ask(port)
+    assert [check.verdict for check in of(result, "A20")] == ["skipped"]
+    assert not failed(result)
+    assert mail.sessions
 
 
 def test_a_server_that_takes_few_recipients_is_asked_in_more_transactions(serve):
