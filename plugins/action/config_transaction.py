@@ -14,6 +14,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.payload import pack
+from ansible_collections.mailops.postmaster.plugins.plugin_utils.packing import uncollected
 
 SEARCHED = ("ansible_search_path", "role_path")  # what says where templates are
 
@@ -32,7 +33,8 @@ class ActionModule(ActionBase):
         args["contents"] = pack([_content(file) for file in files])
         args["files"] = [{name: value for name, value in file.items() if name != "content"} for file in files]
         module = "mailops.postmaster.config_transaction"
-        result.update(self._execute_module(module_name=module, module_args=args, task_vars=task_vars))
+        with uncollected():
+            result.update(self._execute_module(module_name=module, module_args=args, task_vars=task_vars))
         return result
 
     def _render(self, template: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
