@@ -30,7 +30,7 @@ from .smtp.probe import Options, hand_in, probe_each
 from .transaction.crowd import STATES, Crowd
 from .transaction.daemons import DAEMONS
 from .unexpected import attempt
-from .verdict import EXEMPT, FAIL, INCONCLUSIVE, SKIPPED, Check, add_up
+from .verdict import EXEMPT, FAIL, INCONCLUSIVE, SKIPPED, WARN, Check, add_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -407,6 +407,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "domains": domains,
         **removed,
         "warnings": [
+            *([summary] if verdict in (FAIL, INCONCLUSIVE, WARN) and not failed else []),
             *attempt(lambda: host.crowd(checks), lambda _reason: []),
             *(f"Token messages were not removed: {left}" for left in removed.get("messages_left", [])),
         ],

@@ -129,6 +129,17 @@ def test_a_server_that_refuses_a_message_from_the_null_sender_fails(serve, proof
     assert layers(result, "(no domain)")[1:] == ("pass", "fail")
 
 
+@pytest.mark.parametrize(
+    ("exempt", "report_only", "warned"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_what_does_not_fail_the_task_is_a_warning_of_ansible_s(proof, exempt, report_only, warned):
+    """So that nobody needs the callback to see it."""
+    nothing = {"probe_each": lambda *_rest: [], "PORT": 1}
+    result = proof(Silent, nothing, exempt=exempt, report_only=report_only)
+    assert (result["warnings"] == [result["summary"]]) == warned
+    assert bool(result.get("failed")) != warned
+
+
 class Limited(fake_mta.Mta):
     limits = (Limit("A16", "^VRFY", "502", "it does not know VRFY"),)
 
@@ -202,7 +213,8 @@ def test_who_holds_the_connections_of_a_server_is_told_and_nothing_is_proven(pro
             stack.enter_context(socket.create_connection(("127.0.0.1", port))).recv(100)
         result = proof(server=port)
     assert layers(result) == ("pass", "inconclusive", "inconclusive")
-    assert [named in warning for warning in result["warnings"]] == [True] * bool(named)
+    assert result["warnings"][0] == result["summary"]
+    assert [named in warning for warning in result["warnings"][1:]] == [True] * bool(named)
     assert any(said in finding for finding in result["findings"])
 
 
