@@ -38,7 +38,7 @@ PLANTED = {
         ["/etc/smtpd.secret.conf"],
     ),
     "sendmail": (
-        {"confDEF_AUTH_INFO": "/etc/mail/{}"},
+        {"confAUTH_REALM": "of {}"},
         {"no such name": "{}"},
         ["/etc/mail/mailops-secret.m4", "/etc/mail/sendmail.cf"],
     ),

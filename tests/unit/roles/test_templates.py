@@ -139,7 +139,7 @@ SECRETS = {
     "postfix": {"smtp_sasl_password_maps": ["relay.example.org user:PLANTED", "b.example c:PLANTED"]},
     "exim": {"bi_command": "/bin/true PLANTED"},
     "opensmtpd": {"table credentials": '{ "relay" = "user:PLANTED" }'},
-    "sendmail": {"confDEF_AUTH_INFO": "/etc/mail/PLANTED"},
+    "sendmail": {"confAUTH_REALM": "of PLANTED"},
 }
 
 
@@ -154,6 +154,19 @@ def test_a_secret_setting_stands_in_a_secret_file_alone(backend):
     assert all(line in text for line in (value if isinstance(value, list) else [value]))
     assert (entry["secret"], entry["mode"]) == (True, "0600")
     assert not [name for name in SECRETS[backend] if backend != "postfix" and name in found[LIVE[backend]][0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [("confDEF_AUTH_INFO", True), ("confHOSTS_FILE", True), ("confAUTH_REALM", False), ("confSMTP_LOGIN_MSG", False)],
+)
+def test_a_file_that_debian_lists_for_everybody_is_no_secret_setting(name, refused):
+    settings = {name: {"value": "/etc/mail/PLANTED", "secret": True}}
+    plan = build({"mta_hostname": "mx1.example.org", "mta_postmaster": "alice", "mta_extra_settings": settings})
+    given, _loader, templar = templar_of("sendmail", plan, settings)
+    (row,) = (row for row in given["mta_backend_refusals"] if "names no file" in row["allowed"])
+    found = templar.template(row["values"])
+    assert found == ([name] if refused else [])
 
 
 LIVE = {"exim": "/etc/exim4/exim4.conf", "opensmtpd": "/etc/smtpd.conf", "sendmail": "/etc/mail/sendmail.mc"}
