@@ -9,6 +9,7 @@ import os
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import Transaction
 from fake_system import FakeSystem
 
@@ -36,6 +37,19 @@ def live(tmp_path):
     (folder / "main.cf").write_text(OLD)
     (folder / "master.cf").write_text("untouched\n")
     return folder
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def finish(system, state):
+    def run(wanted, transaction="", check_mode=False):
+        return end(system, {"state": wanted, "transaction": transaction, "state_dir": str(state)}, check_mode)
+
+    return run
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.image import Image
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import journal, store, undo
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import (
     FIELDS,
     LARGE,
@@ -94,19 +93,6 @@ BAD = {
     ),
     "several of them": (changed(timeout=0, answers=0), "not allowed in answers and in timeout"),
 }
-
-
-@pytest.fixture
-def state(tmp_path):
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def finish(system, state):
-    def run(wanted, transaction="", check_mode=False):
-        return end(system, {"state": wanted, "transaction": transaction, "state_dir": str(state)}, check_mode)
-
-    return run
 
 
 @pytest.fixture

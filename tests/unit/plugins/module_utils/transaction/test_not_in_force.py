@@ -14,7 +14,6 @@ from functools import partial
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import again, transaction, undo
-from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
 from fake_system import FakeSystem
@@ -57,19 +56,6 @@ def hears(_argv):
 def system(make_system, live, tmp_path, monkeypatch):
     monkeypatch.setattr(transaction, "program", lambda: b"zip")
     return make_system(Daemon, live / "main.cf", tmp_path / "daemon")
-
-
-@pytest.fixture
-def state(tmp_path):
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def finish(system, state):
-    def run(wanted, transaction="", check_mode=False):
-        return end(system, {"state": wanted, "transaction": transaction, "state_dir": str(state)}, check_mode)
-
-    return run
 
 
 @pytest.fixture
