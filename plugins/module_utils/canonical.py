@@ -56,14 +56,12 @@ def text(value: str) -> str:
 
 def domain(value: str) -> str:
     """A domain as A-labels in lower case; one in another script is converted (IDNA)."""
-    if names.DEVIATING.search(value):
-        raise ValueError(f"{A_DOMAIN}; {names.AN_A_LABEL}")
     try:
         name = names.domain(value)
     except ValueError:
         name = ""
     if "." not in name or NUMBER_AT_THE_END.fullmatch(name):
-        raise ValueError(A_DOMAIN)
+        raise ValueError(A_DOMAIN + names.ambiguity(value))
     return name
 
 

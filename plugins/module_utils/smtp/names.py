@@ -20,11 +20,16 @@ DEVIATING = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
 LONGEST_DOMAIN = 253  # characters (RFC 1035 section 2.3.4, without the last dot)
 
 A_DOMAIN = "a domain name (labels of letters, digits and hyphens, at most 63 characters each and 253 in all)"
-AN_A_LABEL = "one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)"
+AN_A_LABEL = "; one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)"
 A_HOST = A_DOMAIN + " or an address literal ([192.0.2.1], [IPv6:2001:db8::1])"
 A_LITERAL = "an IPv4 or IPv6 address ([192.0.2.1], [IPv6:2001:db8::1])"
 A_SERVER = "host, host:port, [address] or [address]:port, with a host name or an IP address"
 A_LOCAL_PART = "the local part of an address: letters, digits, dots and !#$%&'*+/=?^_`{|}~-, at most 64 characters"
+
+
+def ambiguity(value: str) -> str:
+    """How to write a domain that two standards convert to two names; empty where they agree."""
+    return AN_A_LABEL if DEVIATING.search(value) else ""
 
 
 def domain(value: str) -> str:
@@ -32,8 +37,8 @@ def domain(value: str) -> str:
 
     The dot at the end, by which the DNS tells a whole name, has no place in SMTP, and is taken away.
     """
-    if DEVIATING.search(value):
-        raise ValueError(f"{A_DOMAIN}; {AN_A_LABEL}")
+    if ambiguity(value):
+        raise ValueError(A_DOMAIN + ambiguity(value))
     if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
         raise ValueError(A_DOMAIN)
     try:
