@@ -98,7 +98,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
 
     get = variables.get
     hostname = note.canonical(NAMES.hostname, get(NAMES.hostname), canonical.domain)
-    local = _each(note, NAMES.domains, get(NAMES.domains, []), canonical.domain)
+    local = _local(note, get(NAMES.domains, []))
     virtual = _virtual(note, get(NAMES.virtual, {}))
     relay = _relay(note, get(NAMES.relay, {}), hostname)
     own = [name for name in local if name != hostname]
@@ -114,6 +114,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     roles = _unique(name for offered in ("mail", *services) for name in ROLE_NAMES.get(str(offered), ()))
     aliases = _aliases(note, roles, get(NAMES.postmaster), get(NAMES.targets, {}))
     overrides = _overrides(note, get(NAMES.overrides, {}), [hostname, *local, *virtual, *relay])
+    _one_reader(note, virtual, overrides)
 
     model = {
         "service": service,
@@ -162,6 +163,13 @@ def _dict(note: Collector, variable: str, value: Any, allowed: str) -> dict[Any,
 
 def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(item for item in items if item))
+
+
+def _local(note: Collector, value: Any) -> list[str]:
+    found: dict[str, None] = {}
+    for name in _list(note, NAMES.domains, value):
+        found[note.key(NAMES.domains, name, canonical.domain, found)] = None
+    return list(found)
 
 
 def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
@@ -231,6 +239,20 @@ def _overrides(note: Collector, value: Any, served: Sequence[str]) -> dict[str, 
         listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
         found[domain] = _addresses(note, variable, listed)
     return found
+
+
+def _one_reader(
+    note: Collector, virtual: Mapping[str, Mapping[str, list[str]]], overrides: Mapping[str, Mapping[str, list[str]]]
+) -> None:
+    """An address that two variables list has the same targets in both, or one of them would count for nothing."""
+    for domain, addresses in overrides.items():
+        listed = virtual.get(domain, {})
+        at = quoted(note.written(NAMES.virtual, domain))
+        variable = f"{NAMES.overrides}[{quoted(note.written(NAMES.overrides, domain))}]"
+        for name, targets in addresses.items():
+            if name and listed.get(name, targets) != targets:
+                allowed = f"an address that {NAMES.virtual}[{at}] does not list with other targets"
+                note.add(variable, note.written(variable, name), allowed)
 
 
 def _rows(

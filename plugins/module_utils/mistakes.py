@@ -104,9 +104,9 @@ class Collector:
         return [item for item in found if item]
 
     def key(self, variable: str, name: Any, form: Callable[[str], str], taken: Container[str]) -> str:
-        """The canonical form of a name, of which there is one however it is written."""
+        """The canonical form of a name, which is written in one way alone: what is written in two was meant to be two."""
         found = self.canonical(variable, name, form)
-        if found and found in taken:
+        if found and found in taken and name != self.written(variable, found):
             self.add(
                 variable,
                 name,

@@ -128,6 +128,12 @@ def model(**changes):
         ("mta_relay_domains", {"example.com": "a.example.com", "Example.com": "b.example.com"}, "each name once"),
         ("mta_virtual_domains", {"bücher.example": {}, "xn--bcher-kva.example": {}}, "'bücher.example' is the same"),
         ("mta_virtual_domains", {"example.net": {}, "example.net.": {}}, "'example.net' is the same name"),
+        ("mta_relay_domains", {"example.com": "192.0.2.7", "example.com.": "192.0.2.8"}, "'example.com' is the same"),
+        ("mta_relay_domains", {"bücher.example": "192.0.2.7", "XN--bcher-kva.example": "192.0.2.8"}, "'bücher.example'"),
+        ("mta_domains", ["example.org", "Example.ORG"], "'Example.ORG' is not allowed here; allowed: each name once"),
+        ("mta_domains", ["example.org", "example.org."], "'example.org' is the same name"),
+        ("mta_domains", ["bücher.example", "xn--bcher-kva.example"], "'bücher.example' is the same name"),
+        ("role_addresses_domains", {"example.org": {}, "example.org.": {}}, "'example.org' is the same name"),
         ("mta_domains", ["my_host.example.org"], "no underscore"),
         ("mta_domains", ["\u03b2\u03cc\u03bb\u03bf\u03c2.example"], "written as its A-label"),
         ("mta_domains", ["stra\u00dfe.example"], "written as its A-label"),
@@ -196,6 +202,23 @@ def test_a_target_that_a_domain_of_the_host_has_or_that_is_elsewhere_is_allowed(
         role_addresses_targets={"noc": target},
     )
     assert found["aliases"]["noc"] == [target]
+
+
+@pytest.mark.parametrize("domains", [["example.org", "example.org"], ["example.org", "MX1.example.org"]])
+def test_a_domain_that_a_list_repeats_as_it_is_written_is_no_mistake(domains):
+    assert model(mta_domains=domains)["local"] == ["mx1.example.org", "example.org"]
+
+
+def test_an_address_that_two_variables_give_to_two_readers_is_refused():
+    virtual = {"Example.net": {"Sales": "alice"}}
+    with pytest.raises(BadInputError) as caught:
+        model(mta_virtual_domains=virtual, role_addresses_domains={"example.NET": {"SALES": "bob"}})
+    assert caught.value.errors == [
+        "role_addresses_domains['example.NET']: 'SALES' is not allowed here; allowed: an address that"
+        " mta_virtual_domains['Example.net'] does not list with other targets."
+    ]
+    same = model(mta_virtual_domains=virtual, role_addresses_domains={"example.net": {"sales": "alice", "a": "bob"}})
+    assert same["rows"]["sales@example.net"] == ["alice@mx1.example.org"]
 
 
 def test_an_account_is_looked_up_in_lower_case_as_the_mtas_do():
