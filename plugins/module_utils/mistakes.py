@@ -104,7 +104,7 @@ class Collector:
         return [item for item in found if item]
 
     def key(self, variable: str, name: Any, form: Callable[[str], str], taken: Container[str]) -> str:
-        """The canonical form of a name, which is written in one way alone: what is written in two was meant to be two."""
+        """The canonical form of a name. One that is written in two ways was meant to be two."""
         found = self.canonical(variable, name, form)
         if found and found in taken and name != self.written(variable, found):
             self.add(
