@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
+from .smtp.reply import for_good
 from .verdict import EXEMPT, FAIL, INCONCLUSIVE, ORDER, PASS, SKIPPED, WARN, Check, add_up, weigh
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def _judge(
     hits = {box: found[box] for box in boxes if box in found}
     verdicts, words = [], []
     if not 200 <= message["code"] < 300:
-        verdicts.append(FAIL if message["code"] >= 500 else INCONCLUSIVE)
+        verdicts.append(FAIL if for_good(message["code"], message["text"]) else INCONCLUSIVE)
         words.append("not accepted: {} {}".format(message["code"] or "", message["text"]))
     else:
         for box in boxes:

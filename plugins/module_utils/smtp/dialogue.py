@@ -10,11 +10,12 @@ is judged. How the transactions share connections is decided while they run, for
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ..requirements import REQUIREMENTS
 from ..verdict import EXEMPT, FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Check
-from .reply import Answer, NoReply
+from .reply import Answer, NoReply, for_good
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,7 +231,7 @@ def judge(step: Step, heard: Heard, control: Check | None = None) -> Check:
     """The verdict on one step; ``control`` is that on the step's control."""
     answer = heard.answer
     rules = _rules(step, heard)[step.rule]
-    code = str(answer.code)
+    code = "554" if answer.code < 500 and for_good(answer.code, answer.text) else str(answer.code)
     verdict = rules.get(code, rules.get(code[0], INCONCLUSIVE))
     message, remedy = "", ""
     if verdict == UNLIKE_CONTROL:
@@ -266,11 +267,23 @@ def verdicts(transactions: Sequence[Transaction], heard: Mapping[Step, Heard]) -
 
     def check(step: Step) -> Check:
         if step not in checks:
-            checks[step] = judge(step, heard[step], check(step.control) if step.control else None)
+            made = judge(step, heard[step], check(step.control) if step.control else None)
+            checks[step] = _no_more_than_refused(step, made)
         return checks[step]
 
     checks_of = [check(step) for transaction in transactions for step in transaction.steps]
     return [made for made in checks_of if made.id not in FOLDED or made is _first(checks_of, made)]
+
+
+def _no_more_than_refused(step: Step, made: Check) -> Check:
+    """A check of a SHOULD that the server puts off is a warning, as it would be if the server refused it.
+
+    421 is no answer to a command (RFC 5321 section 3.8): it tells nothing about the row.
+    """
+    put_off = 400 <= made.code < 500 and made.code != 421 and made.verdict == INCONCLUSIVE
+    about_it = made.command == step.command or made.command.startswith("MAIL ")
+    optional = REQUIREMENTS[made.id].weight == WARN
+    return replace(made, verdict=WARN) if put_off and about_it and optional else made
 
 
 def closed(transactions: Sequence[Transaction], greeting: Answer, command: str, answer: Answer) -> list[Check]:

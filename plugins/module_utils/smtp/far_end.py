@@ -17,7 +17,7 @@ from .caller import Caller
 from .dns import FOUND, NO_SUCH_NAME, NULL_MX, UNKNOWN, exchangers, nameservers
 from .names import is_address
 from .names import server as parse_server
-from .reply import Answer, NoReply
+from .reply import LOGIN_WANTED, Answer, NoReply, for_good
 from .transport import Connection, Limits, UnsafeCommandError, datagram, own_name, stream
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class _Visit:
 
     def _judged(self, command: str, answer: Answer, unreachable: bool = False) -> FarEnd:
         unknown = isinstance(answer, NoReply) and answer.unknown_host
-        verdict = PASS if answer.positive else FAIL if answer.code >= 500 or unknown else INCONCLUSIVE
+        refused = unknown or (for_good(answer.code, answer.text) and answer.code != LOGIN_WANTED)
+        verdict = PASS if answer.positive else FAIL if refused else INCONCLUSIVE
         return FarEnd(verdict, self._server, command, answer.code, answer.text, unreachable)
 
 

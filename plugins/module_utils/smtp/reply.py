@@ -16,6 +16,10 @@ BRIEF = 1000  # characters of a reply that are evidence
 
 LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
+# What Postfix says by itself where it does not relay (`defer_unauth_destination`), and what others call the same.
+# "Relaying temporarily denied" is none of them: Sendmail says that while it cannot look the client up.
+NO_RELAY = re.compile(r"\brelay(?:ing)? (?:access )?(?:denied|not (?:permitted|allowed)|prohibited)", re.IGNORECASE)
+LOGIN_WANTED = 530  # RFC 4954 section 6, RFC 3207 section 4
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -64,6 +68,12 @@ class NoReply:
 
 
 Answer = Union[Reply, NoReply]
+
+
+def for_good(code: int, text: str) -> bool:
+    """Whether a reply is a refusal that no later attempt changes: a 5xx, and a 4xx that says that there is no relay."""
+    return code >= 500 or (400 <= code < 500 and bool(NO_RELAY.search(text)))
+
 
 LONG_LINE = NoReply(f"a reply line is longer than {MAX_LINE} bytes")
 LONG_REPLY = NoReply(f"a reply is longer than {MAX_REPLY} bytes")

@@ -68,6 +68,8 @@ def landing(found=(), fate=("unknown", ""), kind="mailbox", unseen=None, **sent)
         ("fail", {"unseen": {"/var/mail/mallory": "/var/mail/mallory is a FIFO"}}),
         ("fail", {"code": 550}),
         ("inconclusive", {"code": 451}),
+        ("fail", {"code": 454, "text": "4.7.1 <postmaster@example.org>: Relay access denied"}),
+        ("inconclusive", {"code": 454, "text": "4.7.0 TLS not available"}),
         ("inconclusive", {"code": 0, "text": "no answer"}),
         ("pass", {"kind": "remote", "fate": ("sent", "250 ok")}),
         ("inconclusive", {"kind": "remote", "fate": ("deferred", "refused")}),

@@ -47,6 +47,7 @@ class Asked:
         (Answer("pass", code=250), []),
         (Answer("fail", code=550, text="5.1.1 no such user"), [("R8", "fail")]),
         (Answer("inconclusive", text="timeout"), [("R8", "inconclusive")]),
+        (Answer("inconclusive", code=530, text="5.7.0 Authentication required"), [("R8", "inconclusive")]),
     ],
 )
 def test_the_far_end_is_asked_and_its_answer_counts(answer, rows):

@@ -14,6 +14,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.dialogue i
     Heard,
     Step,
     Target,
+    Transaction,
     judge,
     plan,
     rcpt,
@@ -187,6 +188,44 @@ def test_a_reply_is_judged_by_the_rule_of_its_step(rule, code, verdict):
 def test_a_server_that_has_no_place_for_a_client_is_named_as_such(said, words):
     check = judge(rcpt("A1", "postmaster@example.org", "example.org"), Heard("connect", said))
     assert (check.verdict, check.message) == ("inconclusive", words)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "verdict"),
+    [
+        (454, "4.7.1 <postmaster@example.org>: Relay access denied", "fail"),
+        (450, "relay not permitted", "fail"),
+        (454, "4.7.0 TLS not available due to local problem", "inconclusive"),
+        (450, "4.7.1 Relaying temporarily denied. Cannot resolve PTR record", "inconclusive"),
+    ],
+)
+def test_a_server_that_says_that_it_does_not_relay_has_refused_whatever_the_code(code, text, verdict):
+    step = rcpt("A1", "postmaster@example.org", "example.org")
+    assert judge(step, Heard(step.command, Reply(code, (text,)))).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("row", "command", "code", "verdict"),
+    [
+        ("A8", "RCPT", 450, "warn"),
+        ("A8", "MAIL FROM:<x@nonexistent.invalid>", 450, "warn"),
+        ("A16", "RCPT", 451, "warn"),
+        ("R11", "RCPT", 452, "warn"),
+        ("N3", "RCPT", 450, "warn"),
+        ("A1", "RCPT", 450, "inconclusive"),
+        ("A8", "RCPT", 421, "inconclusive"),
+        ("A8", "RCPT", 0, "inconclusive"),
+        ("A8", "connect", 450, "inconclusive"),
+        ("A8", "RCPT", 250, "pass"),
+        ("A8", "RCPT", 550, "fail"),
+    ],
+)
+def test_what_is_put_off_weighs_no_more_than_what_is_refused(row, command, code, verdict):
+    step = rcpt(row, "x@example.org", "example.org", "unknown" if row == "N3" else "accept")
+    heard = Heard(step.command if command == "RCPT" else command, answer(code))
+    (check,) = verdicts([Transaction((step,), "")], {step: heard})
+    assert check.verdict == verdict
+    assert check.weight in (verdict, "warn")
 
 
 @pytest.mark.parametrize(("rule", "code", "verdict"), cases(BEFORE))

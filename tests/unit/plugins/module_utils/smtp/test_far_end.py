@@ -47,6 +47,10 @@ def test_a_host_that_answers_is_believed(serve, recipient, verdict, code):
     ("line", "reply", "verdict", "command"),
     [
         (b"RCPT", b"450 Later\r\n", "inconclusive", "RCPT TO:<postmaster@example.org>"),
+        (b"RCPT", b"450 Relaying temporarily denied\r\n", "inconclusive", "RCPT TO:<postmaster@example.org>"),
+        (b"RCPT", b"454 4.7.1 <x>: Relay access denied\r\n", "fail", "RCPT TO:<postmaster@example.org>"),
+        (b"MAIL", b"530 5.7.0 Authentication required\r\n", "inconclusive", "MAIL FROM:<>"),
+        (b"RCPT", b"530 5.7.0 Must issue STARTTLS first\r\n", "inconclusive", "RCPT TO:<postmaster@example.org>"),
         (b"MAIL", b"550 No bounces\r\n", "fail", "MAIL FROM:<>"),
         (b"EHLO", b"421 Busy\r\n", "inconclusive", "EHLO probe.example"),
         (b"RCPT", None, "inconclusive", "RCPT TO:<postmaster@example.org>"),
