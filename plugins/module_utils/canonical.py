@@ -24,6 +24,7 @@ LOCAL_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+='&~/-]*(?:\.[A-Za-z0-9_+='&~/
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}")
 NUMBER_AT_THE_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # the system takes such a name for an IPv4 address
+JOINERS = re.compile("[\u200c\u200d]")  # which some languages write within a word, and which nobody sees
 LONGEST_ACCOUNT, LONGEST_LOCAL_PART = 64, 64  # characters; RFC 5321 section 4.5.3.1.1
 
 A_DOMAIN = (
@@ -45,12 +46,13 @@ A_TARGET = (
 A_REASON = "1 to 80 letters, digits, spaces and any of .()/_+-"
 A_DAY = "the last day of the block (2026-12-31)"
 A_TEXT = "text without line breaks, control characters and characters that are not seen"
+JOINED = "; write a domain that has joiners as its A-label (xn--...)"
 
 
 def text(value: str) -> str:
     """Text of one line, all of which is seen: of native settings, and of the names of things."""
     if HIDDEN.search(value) or BREAKS.search(value):
-        raise ValueError(A_TEXT)
+        raise ValueError(A_TEXT + (JOINED if JOINERS.search(value) else ""))
     return value
 
 
@@ -105,7 +107,7 @@ def next_hop(value: str) -> str:
         host, port = names.server(value)
         host = address(host) if names.is_address(host) else domain(host)
     except ValueError:
-        raise ValueError(A_NEXT_HOP) from None
+        raise ValueError(A_NEXT_HOP + names.ambiguity(value)) from None
     return f"[{host}]" if port == 25 else f"[{host}]:{port}"
 
 

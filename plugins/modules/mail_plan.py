@@ -14,7 +14,9 @@ description:
   - Runs on the controller and never connects to the host.
   - Checks everything that can be known without the host, names every mistake at once (the variable, the value, what is
     allowed), and returns the model that the backends' templates are written from.
-  - Domains that are given in another script are converted to A-labels (RFC 5891).
+  - Domains that are given in another script are converted to A-labels (RFC 5891). Where the standard of 2003 (RFC 3490)
+    makes another domain of one, the controller needs the Python package C(idna), version 3.4 or later. Without it such
+    a domain is refused.
 author: The mailops.postmaster contributors (@mailops)
 extends_documentation_fragment: mailops.postmaster.attributes
 attributes:

@@ -48,6 +48,7 @@ PURE = [
     "aliases/lines.py",
     "smtp/reply.py",
     "smtp/dialogue.py",
+    "smtp/idn.py",
     "smtp/names.py",
     "smtp/message.py",
     "smtp/dns.py",

@@ -8,19 +8,17 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from .idn import UnclearError, a_labels
+
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 DOT_STRING = re.compile(rf"{ATOM}(?:\.{ATOM})*")
 ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the name of an interface (RFC 4007 section 11)
 SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 
-# Python's conversion is that of 2003, which makes other names of these than registries do now (RFC 5891, UTS 46).
-DEVIATING = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
-
 LONGEST_DOMAIN = 253  # characters (RFC 1035 section 2.3.4, without the last dot)
 
 A_DOMAIN = "a domain name (labels of letters, digits and hyphens, at most 63 characters each and 253 in all)"
-AN_A_LABEL = "; one with \u00df, \u03c2 or joiners is written as its A-label (xn--...)"
 A_HOST = A_DOMAIN + " or an address literal ([192.0.2.1], [IPv6:2001:db8::1])"
 A_LITERAL = "an IPv4 or IPv6 address ([192.0.2.1], [IPv6:2001:db8::1])"
 A_SERVER = "host, host:port, [address] or [address]:port, with a host name or an IP address"
@@ -28,8 +26,14 @@ A_LOCAL_PART = "the local part of an address: letters, digits, dots and !#$%&'*+
 
 
 def ambiguity(value: str) -> str:
-    """How to write a domain that two standards convert to two names; empty where they agree."""
-    return AN_A_LABEL if DEVIATING.search(value) else ""
+    """How to write a domain that nobody can convert here without a doubt; empty where that is not what is wrong."""
+    try:
+        a_labels(value[:LONGEST_DOMAIN])
+    except UnclearError as error:
+        return str(error)
+    except UnicodeError:
+        return ""
+    return ""
 
 
 def domain(value: str) -> str:
@@ -37,15 +41,12 @@ def domain(value: str) -> str:
 
     The dot at the end, by which the DNS tells a whole name, has no place in SMTP, and is taken away.
     """
-    if ambiguity(value):
-        raise ValueError(A_DOMAIN + ambiguity(value))
-    if len(value) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
+    if len(value.removesuffix(".")) > LONGEST_DOMAIN:  # before the conversion, whose time grows with the square of it
         raise ValueError(A_DOMAIN)
     try:
-        name = (value if value.isascii() else value.encode("idna").decode("ascii")).lower()
-        name = name.removesuffix(".")
-    except UnicodeError:
-        raise ValueError(A_DOMAIN) from None
+        name = a_labels(value).lower().removesuffix(".")
+    except ValueError:
+        raise ValueError(A_DOMAIN + ambiguity(value)) from None
     labels = name.split(".")
     if len(name) > LONGEST_DOMAIN or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
         raise ValueError(A_DOMAIN)
