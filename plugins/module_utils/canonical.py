@@ -17,7 +17,7 @@ import re
 from .shown import BREAKS, HIDDEN
 from .smtp import names
 
-ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
+ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:\+[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)?")
 # No sign that begins a file, a program, a comment, an option or a pattern; none that routes by itself (! and %); none
 # that is a variable, a group or a wildcard in a table. RFC 5321 would allow some of them.
 LOCAL_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+='&~/-]*(?:\.[A-Za-z0-9_+='&~/-]+)*")
@@ -41,7 +41,7 @@ A_LOCAL_PART = (
 )
 A_TARGET = (
     "the name of an account or alias of this host, or an address (name@domain); a name has letters, digits, dots, _ and"
-    " -, and before an @ any of +='&~/, too"
+    " -, it may have a tag (name+tag), and before an @ any of +='&~/, too"
 )
 A_REASON = "1 to 80 letters, digits, spaces and any of .()/_+-"
 A_DAY = "the last day of the block (2026-12-31)"
@@ -112,7 +112,7 @@ def next_hop(value: str) -> str:
 
 
 def account(value: str) -> str:
-    """The name of an account or alias of the host, in lower case: so each MTA looks it up."""
+    """The name of an account or alias of the host, which may have a tag, in lower case: so each MTA looks it up."""
     if not ACCOUNT.fullmatch(value) or len(value) > LONGEST_ACCOUNT:
         raise ValueError(A_TARGET)
     return value.lower()

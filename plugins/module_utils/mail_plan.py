@@ -21,7 +21,9 @@ from .mistakes import BadInputError, Collector, quoted
 from .networks import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+
+    from .mistakes import Lead
 
 # RFC 2142: the names that go with a service. Postmaster and abuse belong to every mail host.
 ROLE_NAMES: dict[str, tuple[str, ...]] = {
@@ -80,7 +82,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     ``service`` (see SERVICES); ``hostname``;
     ``local``, ``virtual``, ``relay`` (domain to next hop); ``aliases`` (name to targets; an empty list:
     no such entry); ``rows`` (address to qualified targets, for the virtual domains and for overrides);
-    ``names`` (accounts and aliases that must exist, to the variable that wants them); ``listen``,
+    ``names`` (accounts and aliases that must exist, to who wants them: variable and value); ``listen``,
     ``trusted``, ``labels`` (of trusted networks: the texts that their addresses begin with), ``notices``, ``settings``,
     ``secrets`` (the kind of each secret setting, without its value: see secret_settings),
     ``confirm_timeout`` and ``command_timeout`` (seconds);
@@ -116,17 +118,19 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
     overrides = _overrides(note, get(NAMES.overrides, {}), [hostname, *local, *virtual, *relay])
     _one_reader(note, virtual, overrides)
 
+    rows = _rows(virtual, overrides, aliases, hostname)
+    here = _unique([hostname, *local])
     model = {
         "service": service,
         "hostname": hostname,
-        "local": _unique([hostname, *local]),
+        "local": here,
         "virtual": list(virtual),
         "relay": relay,
         "domains": _unique([*local, *virtual, hostname, *relay]),
         "roles": roles,
         "aliases": aliases,
-        "rows": _rows(virtual, overrides, aliases, hostname),
-        "names": _names(aliases, virtual, overrides, hostname, local),
+        "rows": rows,
+        "names": _names(note.leads, aliases, rows, here),
         "listen": _listen(note, service, get(NAMES.listen, ["all"])),
         "trusted": _each(note, NAMES.trusted, get(NAMES.trusted, []), canonical.network),
         "notices": _notices(note, get(NAMES.notices, [])),
@@ -273,26 +277,24 @@ def _rows(
 
 
 def _names(
-    aliases: Mapping[str, list[str]],
-    virtual: Mapping[str, Mapping[str, list[str]]],
-    overrides: Mapping[str, Mapping[str, list[str]]],
-    hostname: str,
-    local: Sequence[str],
+    leads: Sequence[Lead], aliases: Mapping[str, list[str]], rows: Container[str], here: Container[str]
 ) -> dict[str, str]:
-    """The local names that must exist on the host, each with the variable that wants it."""
-    wanted: list[tuple[str, str]] = []
-    for name, targets in aliases.items():
-        variable = NAMES.postmaster if name == "postmaster" else NAMES.targets
-        wanted += [(target, variable) for target in targets or [name]]
-    for variable, listed in ((NAMES.virtual, virtual), (NAMES.overrides, overrides)):
-        wanted += [(target, variable) for rows in listed.values() for targets in rows.values() for target in targets]
-    here = [hostname, *local]
+    """The local names that must exist on the host, each with the place that wants it and what the user wrote there."""
     found: dict[str, str] = {}
-    for target, variable in wanted:
+    for variable, written, target in leads:
         name, _dummy, domain = target.lower().partition("@")
-        if (not domain or domain in here) and not aliases.get(name):
-            found.setdefault(name, variable)
+        if (domain and domain not in here) or _found(f"{name}@{domain}", rows):
+            continue
+        if not aliases.get(_found(name, aliases)):
+            found.setdefault(name, f"{variable}: {quoted(written)}")
     return found
+
+
+def _found(address: str, known: Container[str]) -> str:
+    """What an MTA finds among ``known`` for a name or an address: itself, or itself without its tag. Empty: neither."""
+    local, at, domain = address.partition("@")
+    forms = (address, local.partition("+")[0] + at + domain)
+    return next((form for form in forms if form in known), "")
 
 
 def _listen(note: Collector, service: str, value: Any) -> list[str]:
@@ -342,9 +344,8 @@ def _is_number(value: Any) -> bool:
 def _no_dead_ends(note: Collector, model: Mapping[str, Any]) -> None:
     """A target in a virtual domain of this host must be an address that the domain has; what follows a + is a tag."""
     for variable, written, target in note.leads:
-        local, _at, domain = target.lower().partition("@")
-        known = (f"{name}@{domain}" in model["rows"] for name in (local, local.partition("+")[0]))
-        if domain in model["virtual"] and not any(known):
+        domain = target.partition("@")[2]
+        if domain in model["virtual"] and not _found(target.lower(), model["rows"]):
             note.add(variable, written, f"an address at {domain} that {NAMES.virtual}[{quoted(domain)}] lists")
 
 
@@ -352,10 +353,11 @@ def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:
     """An alias must not lead back to itself, through the aliases or through the virtual domains."""
 
     def key(target: str) -> str:
-        name, _dummy, domain = target.partition("@")
-        if target.lower() in model["rows"] or (domain and domain not in model["local"]):
-            return target.lower()
-        return name.lower()
+        name, _dummy, domain = target.lower().partition("@")
+        row = _found(target.lower(), model["rows"])
+        if row or (domain and domain not in model["local"]):
+            return row or target.lower()
+        return _found(name, model["aliases"]) or name
 
     graph = {name: [key(target) for target in targets] for name, targets in model["aliases"].items()}
     graph.update({address: [key(target) for target in targets] for address, targets in model["rows"].items()})

@@ -417,7 +417,9 @@ short_name:
   returned: for O(state=gathered)
   type: str
 names:
-  description: Each of O(names), and whether it is an V(account), an V(alias) of the table, or V(none) of these.
+  description:
+    - Each of O(names), and whether it is an V(account), an V(alias) of the table, or V(none) of these.
+    - With O(packages) of a backend what follows a C(+) is a tag, and such a name is also looked up without it.
   returned: for O(state=gathered)
   type: dict
 activation:

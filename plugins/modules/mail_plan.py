@@ -192,7 +192,7 @@ plan:
       description: Address to list of addresses, for the virtual domains and for overrides.
       type: dict
     names:
-      description: The accounts or aliases that must exist on the host, each with the variable that wants it.
+      description: The accounts or aliases that must exist on the host, each with the variable and value that name it.
       type: dict
     listen:
       description: V(all), V(loopback), or addresses.

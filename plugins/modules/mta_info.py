@@ -159,7 +159,9 @@ addresses:
   type: list
   elements: str
 names:
-  description: Each of O(names), and whether it is an V(account), an V(alias) or V(none) of these.
+  description:
+    - Each of O(names), and whether it is an V(account), an V(alias) or V(none) of these.
+    - A name with a tag (C(alice+tag)) that the MTA delivers to is what it is without the tag.
   returned: always
   type: dict
 system:

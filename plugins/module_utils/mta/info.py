@@ -9,14 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .._system.lock import FOLDER
+from ..aliases.expand import walk
 from .adapter import AliasFile, Served
 from .registry import adapter
-from .survey import TABLE, kinds, survey
+from .survey import TABLE, TAG, kinds, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._system.host import Host
+    from .adapter import Adapter
 
 
 def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = (), mta: str = "") -> dict[str, Any]:
@@ -29,6 +31,10 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
     known = kinds(host, names, aliases.path)
     unknown = [name for name, kind in known.items() if kind == "none"]
     aliased = own.aliased(unknown) if own and unknown else set()
+    tagged = [name for name in unknown if TAG in name and name not in aliased]
+    if own and tagged:
+        bases = kinds(host, tagged, aliases.path, TAG)
+        known.update((name, bases[name]) for name in tagged if _arrives(own, name))
     return {
         **seen,
         "mta": found,
@@ -41,3 +47,9 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
         "aliases": {"path": aliases.path, "compiled": list(aliases.compiled), "rebuild": list(aliases.rebuild)},
         "names": {**known, **dict.fromkeys(aliased, "alias")},
     }
+
+
+def _arrives(own: Adapter, name: str) -> bool:
+    """Whether the MTA delivers mail for a name, whatever it takes for a tag."""
+    found = walk(own.node(name), own.step)
+    return bool(found.destinations) and all(end.kind != "error" for end in found.destinations)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .._system.host import Host
 
 TABLE = "/etc/aliases"
+TAG = "+"  # what the configurations of all backends take for the beginning of a tag
 
 
 def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[s
         "state": UNCHANGED,
         "transaction": "",
         **found,
-        "names": kinds(host, params["names"], table),
+        # the MTA that these packages will be knows this tag; what the one that is there knows nobody has asked
+        "names": kinds(host, params["names"], table, TAG if params["packages"] else ""),
         "foreign": foreign,
     }
 
@@ -56,16 +58,24 @@ def survey(host: Host, packages: Sequence[str], state_dir: str) -> dict[str, Any
     }
 
 
-def kinds(host: Host, names: Sequence[str], table: str) -> dict[str, str]:
-    """Whether each name is an ``account``, an ``alias`` by the text at ``table``, or ``none`` of these."""
+def kinds(host: Host, names: Sequence[str], table: str, tag: str = "") -> dict[str, str]:
+    """Whether each name is an ``account``, an ``alias`` by the text at ``table``, or ``none`` of these.
+
+    A name that is none of these is what it is without its tag, which begins with the sign ``tag``.
+    """
     try:
         written = Source(table, host.read(table)) if names else None
     except OSError:
         written = None
-    return {
-        name: "account" if host.account(name) else "alias" if written and written.entry(name) is not None else "none"
-        for name in names
-    }
+
+    def kind(name: str) -> str:
+        return "account" if host.account(name) else "alias" if written and written.entry(name) is not None else "none"
+
+    def looked_up(name: str) -> str:
+        found = kind(name)
+        return kind(name.partition(tag)[0]) if found == "none" and tag else found
+
+    return {name: looked_up(name) for name in names}
 
 
 def _system(host: Host) -> dict[str, str]:

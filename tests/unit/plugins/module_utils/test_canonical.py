@@ -36,6 +36,8 @@ CANONICAL = [
     (canonical.account, "Alice", "alice"),
     (canonical.account, "_apt", "_apt"),
     (canonical.account, "7", "7"),
+    (canonical.account, "Alice+Tag", "alice+tag"),
+    (canonical.account, "a.b+c.d_-", "a.b+c.d_-"),
     (canonical.local_part, "o'brien", "o'brien"),
     (canonical.local_part, "bounce+x=example.org", "bounce+x=example.org"),
     (canonical.target, "alice", "alice"),
@@ -92,6 +94,7 @@ NOT_LOCAL_PARTS = [
 ]
 NOT_ACCOUNTS = [
     *("", "al ice", "alice\n", "alice.", ".alice", "a..b", "-alice", "al/ice", "/x", "|x", "alice'", "álice", "a" * 65),
+    *("alice+", "+tag", "alice++", "a+b+c", "alice+.a", "alice+a..b", "alice+/x", "alice+a b"),
 ]
 NOT_DOMAINS = [
     *(

@@ -229,8 +229,47 @@ def test_an_address_that_two_variables_give_to_two_readers_is_refused():
 def test_an_account_is_looked_up_in_lower_case_as_the_mtas_do():
     found = model(mta_postmaster="Alice", role_addresses_targets={"noc": ["BOB", "Carol@Example.edu"]})
     assert (found["aliases"]["postmaster"], found["aliases"]["noc"]) == (["alice"], ["bob", "Carol@example.edu"])
-    assert found["names"] == {"alice": "mta_postmaster", "bob": "role_addresses_targets"}
+    assert found["names"] == {"alice": "mta_postmaster: 'Alice'", "bob": "role_addresses_targets['noc']: 'BOB'"}
     assert "carol" in model(mta_postmaster="Carol@example.org")["names"]
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("alice+tag", "alice+tag"),
+        ("Alice+Tag@example.org", "alice+tag"),
+        ("alice+tag@mx1.example.org", "alice+tag"),
+        ("hostmaster+tag", None),  # an alias of the role's own
+        ("sales+tag", "sales+tag"),  # it is one of a domain, and none of the host
+        ("sales+tag@example.net", None),
+        ("news@example.org", None),  # an address that has a reader of its own
+        ("news+tag@example.org", None),
+        ("news", "news"),
+        ("ftp+tag", "ftp+tag"),  # an account that the role puts no alias in the way of
+        ("alice+tag@example.edu", None),
+    ],
+)
+def test_a_target_with_a_tag_is_what_the_mtas_look_up(target, asked):
+    found = model(
+        mta_virtual_domains={"example.net": {"sales": "bob"}},
+        role_addresses_services=["dns"],
+        role_addresses_domains={"example.org": {"news": "bob"}},
+        role_addresses_targets={"noc": target, "ftp": "ftp"},
+    )
+    assert sorted({*found["names"]} - {"alice", "bob", "ftp"}) == ([asked] if asked else [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "cycle"),
+    [
+        ({"mta_postmaster": "abuse+tag"}, "postmaster -> abuse -> postmaster"),
+        ({"mta_postmaster": "Postmaster+tag@example.org"}, "postmaster -> postmaster"),
+        ({"mta_postmaster": "a+tag@example.net"}, "a@example.net"),
+    ],
+)
+def test_a_loop_through_a_tag_is_one(changes, cycle):
+    with pytest.raises(BadInputError, match=f"make a loop: .*{cycle}"):
+        model(**{"mta_virtual_domains": {"example.net": {"a": "abuse"}}, **changes})
 
 
 def test_every_mistake_is_named_at_once():
@@ -263,7 +302,7 @@ def test_a_loop_is_refused_with_the_whole_cycle(changes, cycle):
 def test_postmaster_who_is_the_account_of_that_name_has_no_alias():
     found = model(mta_postmaster="postmaster")
     assert found["aliases"] == {"postmaster": [], "abuse": ["postmaster"]}
-    assert found["names"] == {"postmaster": "mta_postmaster"}
+    assert found["names"] == {"postmaster": "mta_postmaster: 'postmaster'"}
 
 
 def test_a_domain_in_another_script_is_converted():
@@ -293,7 +332,7 @@ def test_a_role_address_can_lead_elsewhere_at_one_domain(domain):
         role_addresses_domains={domain: {"postmaster": "bob"}},
     )
     assert found["rows"]["postmaster@" + domain] == ["bob@mx1.example.org"]
-    assert found["names"]["bob"] == "role_addresses_domains"
+    assert found["names"]["bob"] == f"role_addresses_domains['{domain}']['postmaster']: 'bob'"
 
 
 def test_services_bring_their_names():
@@ -372,11 +411,13 @@ def judged(variable, value):
 
 
 def held_by_canonical_forms(plan):
-    """All texts of a model but for the reasons of blocks, which have a form of their own, and native settings."""
+    """All texts of a model but for native settings, the reasons of blocks, which have a form of their own, and who
+    wants a name, which no file says."""
     if not plan:
         return
     blocked = [{**client, "reason": ""} for client in plan["defences"]["blocked_clients"]]
-    yield from strings({**plan, "settings": {}, "defences": {**plan["defences"], "blocked_clients": blocked}})
+    defences = {**plan["defences"], "blocked_clients": blocked}
+    yield from strings({**plan, "names": list(plan["names"]), "settings": {}, "defences": defences})
 
 
 @given(variable=st.sampled_from(list(PLACES)), text=TEXTS)

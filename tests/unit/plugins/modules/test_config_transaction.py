@@ -119,6 +119,16 @@ def test_a_host_is_looked_at_and_nothing_is_changed(run, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["aliases"]
 
 
+@pytest.mark.parametrize(("packages", "tagged"), [(["postfix"], "alias"), ([], "none")])
+def test_a_tag_is_none_where_no_backend_is_to_be_set_up(run, tmp_path, monkeypatch, packages, tagged):
+    monkeypatch.setattr(Host, "ask", lambda *_given, **_how: Completed((), 1, "", ""))
+    (tmp_path / "aliases").write_text("ops: root\na+b: root\n")
+    table = {"path": str(tmp_path / "aliases"), "entries": {}}
+    names = ["ops+tag", "a+b", "nosuch+tag"]
+    found = run(state="gathered", names=names, packages=packages, aliases=table)
+    assert found["names"] == {"ops+tag": tagged, "a+b": "alias", "nosuch+tag": "none"}
+
+
 def test_a_look_names_what_it_finds_as_mta_info_does(run):
     found = run(state="gathered", aliases={"entries": {}})
     own = {"changed", "failed", "invocation", "state", "transaction", "foreign"}

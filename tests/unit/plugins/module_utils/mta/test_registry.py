@@ -80,6 +80,18 @@ def test_a_host_without_an_mta_is_described_without_one():
     assert found["addresses"] == ["192.0.2.1", "2001:db8::1"]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "names"),
+    [
+        ("+", {"alice+tag": "account", "ops+tag": "alias", "b+c": "alias", "nosuch+tag": "none", "gone+tag": "none"}),
+        ("", {"alice+tag": "none", "ops+tag": "none", "b+c": "alias", "nosuch+tag": "none", "gone+tag": "none"}),
+    ],
+)
+def test_a_name_with_a_tag_is_what_the_mta_takes_it_for(delimiter, names):
+    host = FakeHost(aliases="ops: alice\nb+c: alice\ngone: nosuch\n", recipient_delimiter=delimiter)
+    assert describe(host, list(names), mta="postfix")["names"] == names
+
+
 def test_a_host_without_an_aliases_file_has_no_aliases():
     host = FakeHost(programs=[])
     del host.files["/etc/aliases"]
