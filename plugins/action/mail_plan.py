@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         names = unknown(task_vars or {})
         misspelled = mistakes(names)
         try:
-            plan = build(self._task.args, dt.date.today())
+            plan = build(self._task.args, dt.date.today()) if self._task.args else {}
         except BadInputError as error:
             raise AnsibleActionFail("\n".join([*misspelled, *error.errors])) from error
         if misspelled:

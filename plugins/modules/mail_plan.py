@@ -14,6 +14,8 @@ description:
   - Runs on the controller and never connects to the host.
   - Checks everything that can be known without the host, names every mistake at once (the variable, the value, what is
     allowed), and returns the model that the backends' templates are written from.
+  - Refuses a variable of the host whose name is a misspelled one of the collection's roles. Without any option it does
+    nothing else, and the model is empty.
   - Domains that are given in another script are converted to A-labels (RFC 5891). Where the standard of 2003 (RFC 3490)
     makes another domain of one, the controller needs the Python package C(idna), version 3.4 or later. Without it such
     a domain is refused.

@@ -1,12 +1,13 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of the playbooks: a group of any name, and never none without a word."""
+"""What the playbooks take: a group of any name, never none without a word, and no misspelled variable."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -45,3 +46,13 @@ def test_a_pattern_that_matches_no_host_is_an_error(play, name, pattern):
 def test_the_hosts_of_any_pattern_are_taken(play, name, pattern, hosts):
     status, said = play(name, "-e", f"mailops_hosts={pattern}", "--list-hosts")
     assert (status, set(said.rpartition("hosts (")[2].partition(":")[2].split())) == (0, hosts)
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+@pytest.mark.parametrize(("given", "meant"), [("verify_sned", "verify_send"), ("verfy_from", "verify_from")])
+def test_a_misspelled_variable_is_refused_before_a_host_is_looked_at(play, name, given, meant):
+    of_site = {"mta_hostname": "mx1.example.org", "mta_postmaster": "alice"} if name == "site" else {}
+    variables = {"mailops_hosts": "mx1", "ansible_connection": "local", given: "x", **of_site}
+    status, said = play(name, *(word for key, value in variables.items() for word in ("-e", f"{key}={value}")))
+    assert (status, f"{given}: there is no such variable; did you mean {meant}?" in said) == (2, True), said
+    assert not re.search(r"TASK \[[\w. ]+ : (Look|Prove)", said)
