@@ -21,6 +21,21 @@ ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:\+[A-Za
 # No sign that begins a file, a program, a comment, an option or a pattern; none that routes by itself (! and %); none
 # that is a variable, a group or a wildcard in a table. RFC 5321 would allow some of them.
 LOCAL_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+='&~/-]*(?:\.[A-Za-z0-9_+='&~/-]+)*")
+# What MTAs make of those signs, where that is what a user did not expect.
+MEANINGS = (
+    (re.compile(r"#"), "Postfix and Sendmail take a line that begins with # for a comment"),
+    (re.compile(r"[%!]"), "Postfix and Sendmail take % and ! for a route to another host, and Exim refuses them"),
+    (re.compile(r"/"), "MTAs take what begins with / for a file"),
+    (re.compile(r"\|"), "MTAs take what begins with | for a program"),
+    (re.compile(r":"), "MTAs take : for the end of a name, or for the beginning of a list"),
+    (re.compile(r"-"), "Postfix refuses what begins with -"),
+    (re.compile(r"\+"), "what stands before a + is a name, and what follows it a tag"),
+    (re.compile(r"[*?^]"), "a name is an exact one, and there is no catch-all and no pattern"),
+    (re.compile(r"[$`{}\\]"), "configurations of MTAs have variables and commands with $, `, { and \\"),
+    (re.compile(r"[^\x00-\x7f]"), "the letters are those of ASCII, for the MTAs do without SMTPUTF8 (RFC 6531)"),
+    (re.compile(r"\."), "a dot stands between two others of these (RFC 5321 section 4.1.2)"),
+    (re.compile(r'[ "(),;<>@\[\]]'), "it would need quotes, which OpenSMTPD does not take"),
+)
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}")
 NUMBER_AT_THE_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # the system takes such a name for an IPv4 address
@@ -114,15 +129,22 @@ def next_hop(value: str) -> str:
 def account(value: str) -> str:
     """The name of an account or alias of the host, which may have a tag, in lower case: so each MTA looks it up."""
     if not ACCOUNT.fullmatch(value) or len(value) > LONGEST_ACCOUNT:
-        raise ValueError(A_TARGET)
+        raise ValueError(A_TARGET + meaning(value))
     return value.lower()
 
 
 def local_part(value: str) -> str:
     """A local part, as it is, that reads as nothing else wherever an address stands."""
     if not LOCAL_PART.fullmatch(value) or len(value) > LONGEST_LOCAL_PART:
-        raise ValueError(A_LOCAL_PART)
+        raise ValueError(A_LOCAL_PART + meaning(value))
     return value
+
+
+def meaning(value: str) -> str:
+    """What MTAs make of the first sign that a local part cannot have there; empty where there is nothing to say."""
+    known = LOCAL_PART.match(value)
+    rest = value[known.end() if known else 0 :]
+    return next((f"; {why}" for sign, why in MEANINGS if sign.match(rest)), "")
 
 
 def folded_local_part(value: str) -> str:
@@ -138,7 +160,7 @@ def target(value: str) -> str:
     try:
         local = local_part(local)
     except ValueError:
-        raise ValueError(A_TARGET) from None
+        raise ValueError(A_TARGET + meaning(local)) from None
     return f"{local}@{domain(where)}"
 
 

@@ -44,7 +44,8 @@ _TOKEN = re.compile(
 )
 _SIGN_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
 _BARE_WORD = re.compile(r'[^\s"\\(),:;<>@#\[\]]+|:[a-z]+:', re.ASCII)
-_BARE_NAME = re.compile(r'[^\s"\\(),:;<>@#\[\]|/]+', re.ASCII)
+# OpenSMTPD takes the quotes of a name for a part of it: they stand only where nothing else would be read.
+_BARE_NAME = re.compile(r'[^\s"\\(),:;<>@#\[\]|/][^\s"\\(),:;<>@#\[\]|]*', re.ASCII)
 _BARE_PATH = re.compile(r'(?::include:)?/[^\s"\\(),:;<>@#\[\]]*', re.ASCII)
 _BARE_DOMAIN = re.compile(r'[^\s"\\(),;<>@#]+', re.ASCII)
 

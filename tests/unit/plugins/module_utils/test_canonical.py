@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils import canonical
 from hypothesis import given
@@ -178,6 +180,41 @@ def test_what_has_no_canonical_form_is_refused_with_all_that_is_allowed(form, va
     with pytest.raises(ValueError, match=r"^(an? |all, |the |text |1 to 80)") as error:
         form(value)
     assert not isinstance(error.value, UnicodeError)
+
+
+MEANINGS = {
+    "#sales": "a comment",
+    "a%b": "a route to another host",
+    "a!b": "a route to another host",
+    "/sales": "for a file",
+    "|sales": "for a program",
+    ":fail:": "the beginning of a list",
+    "-sales": "Postfix refuses what begins with -",
+    "+sales": "what follows it a tag",
+    "*": "no catch-all",
+    "sales*": "no catch-all",
+    "${x}": "variables and commands",
+    "a`b": "variables and commands",
+    "büro": "letters are those of ASCII",
+    ".a": "a dot stands between",
+    "a.": "a dot stands between",
+    "a..b": "a dot stands between",
+    "a b": "would need quotes",
+    '"a"': "would need quotes",
+}
+
+
+@pytest.mark.parametrize(("value", "why"), MEANINGS.items())
+def test_a_local_part_that_an_mta_cannot_take_is_refused_with_what_it_would_make_of_it(value, why):
+    for form, text in ((canonical.local_part, value), (canonical.target, f"{value}@example.edu")):
+        with pytest.raises(ValueError, match=f"; .*{re.escape(why)}"):
+            form(text)
+
+
+@pytest.mark.parametrize("value", ["", "a" * 65, "a" * 1_000_000, "a." * 500_000])
+def test_a_local_part_of_which_there_is_nothing_to_say_is_refused_all_the_same(value):
+    with pytest.raises(ValueError, match="at most 64 characters; it begins with a letter, a digit or _"):
+        canonical.local_part(value)
 
 
 FORMS = [
