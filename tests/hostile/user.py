@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a local user does while root looks at the host: `race` exchanges his files for others, for so many seconds;
-`watch` reads /proc until he has a file `stop`; `lease` keeps whoever opens his .forward waiting, until it is gone.
+`watch` reads /proc until he has a file `stop`; `lease` keeps whoever opens his .forward waiting, until it is gone;
+`halt` starts a program of the MTA at a terminal and stops it there, until his .forward is gone.
 
 Each leaves in his home what came of it.
 """
@@ -13,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import pty
 import random
 import re
 import shutil
@@ -109,5 +111,34 @@ def lease():
             time.sleep(PAUSE)
 
 
+def is_stopped(pid):
+    return pathlib.Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2].startswith("T")
+
+
+def halt():
+    """Have a program of the MTA wait for a message at a terminal, and press Ctrl-Z."""
+    path = HOME / ".forward"
+    path.write_text("alice\n")
+    pid, terminal = pty.fork()
+    if not pid:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the terminal is taken from, and given to, whom it is not at
+        child = os.fork()
+        if not child:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(0, os.getpid())
+            os.execv("/usr/sbin/sendmail", ["sendmail", "-t"])
+        os.write(1, b"%d\n" % child)
+        os.waitpid(child, 0)
+        os._exit(0)
+    child = int(os.read(terminal, 100))
+    while not is_stopped(child):
+        os.write(terminal, b"\x1a")
+        time.sleep(PAUSE)
+    if os.fork():
+        os._exit(0)
+    while path.exists():
+        time.sleep(PAUSE)
+
+
 if __name__ == "__main__":
-    {"race": race, "watch": watch, "lease": lease}[sys.argv[1]](*map(float, sys.argv[2:]))
+    {"race": race, "watch": watch, "lease": lease, "halt": halt}[sys.argv[1]](*map(float, sys.argv[2:]))
