@@ -221,6 +221,15 @@ options:
             description: A regular expression. The service is restarted where the lines that match it differ.
             type: str
             required: true
+  derived:
+    description:
+      - Files that scripts of the MTA make from its configuration when the service starts.
+      - The change does not write them, but a rollback brings them back. Otherwise such a script could look for files
+        that are gone.
+      - What cannot be read, or is larger than 1 MiB, is left as it is.
+    type: list
+    elements: path
+    default: []
   answers:
     description: Where the service has to greet and to answer EHLO after its activation (RFC 5321 section 3.1).
     type: list
@@ -526,6 +535,7 @@ ARGUMENTS = {
             },
         },
     },
+    "derived": {"type": "list", "elements": "path", "default": []},
     "answers": {
         "type": "list",
         "elements": "dict",

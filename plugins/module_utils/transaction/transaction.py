@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
+DERIVED = 1 << 20  # octets of a file that is kept because scripts of the MTA make it
 
 
 def apply(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -329,7 +330,7 @@ class Transaction:
                 )
 
     def _journal(self, changes: Sequence[Change], how: str) -> Journal:
-        images = self._images(changes)
+        images = {**self._derived(), **self._images(changes)}
         if self._aliases and self._aliases["changed"]:
             images.update((path, disk.read_image(path)) for path in self._alias_files() if path not in images)
         deadline = time.time() + self._seconds
@@ -341,6 +342,15 @@ class Transaction:
 
     def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
         return {disk.real(change.path): change.before for change in changes if change.changed}
+
+    def _derived(self) -> dict[str, Image | None]:
+        """What scripts of the MTA have made of the configuration, as far as that can be read without waiting."""
+        found = {}
+        for path in self._params["derived"]:
+            with contextlib.suppress(OSError):
+                if disk.size(path) <= DERIVED:
+                    found[disk.real(path)] = disk.read_image(path, wait=False)
+        return found
 
     def _paths(self) -> list[str]:
         """Where the files belong, and what is made of them."""
@@ -358,6 +368,8 @@ class Transaction:
             if self._aliases and self._aliases["changed"]:
                 for path in self._alias_files():
                     disk.keep(path)
+            for path in self._derived():
+                disk.keep(path)
             disk.prepare(changes)
             # where another MTA is put in place nothing serves, and there is no way but on
             if not self._params["replaces"]:

@@ -68,6 +68,7 @@ def transact(system, live, tmp_path):
                 "restart_on": [{"path": str(live / "main.cf"), "pattern": "^interfaces"}],
             },
             "answers": [],
+            "derived": [],
             "aliases": None,
             "replaces": None,
             "confirm_timeout": 0,

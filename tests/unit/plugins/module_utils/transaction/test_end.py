@@ -73,6 +73,47 @@ def test_what_is_rolled_back_is_as_it_was_and_the_service_is_told(transact, fini
     assert system.told == ["start"]
 
 
+# what a script of the MTA has made of the old configuration, and what of the new one
+DERIVED = {
+    "a file": (lambda path: path.write_text("of the old"), "of the old"),
+    "nothing": (lambda _path: None, None),
+    "an empty file": (pathlib.Path.touch, ""),
+    "a file that is too large": (lambda path: path.write_text("x" * ((1 << 20) + 1)), "of the new"),
+    "a link that leads nowhere": (lambda path: path.symlink_to("nowhere"), None),
+}
+
+
+@pytest.mark.parametrize("there", DERIVED)
+def test_what_scripts_made_of_the_old_configuration_comes_back_with_it(transact, finish, live, there):
+    make, wanted = DERIVED[there]
+    derived = live / "derived"
+    make(derived)
+    changed = transact(confirm_timeout=600, derived=[str(derived)])
+    derived.write_text("of the new")
+    assert finish("rollback", changed["transaction"])["changed"]
+    assert (derived.read_text() if derived.exists() else None) == wanted
+    assert beside(live) == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a FIFO", "a directory"])
+def test_what_no_script_has_made_there_stops_no_change_and_stays(transact, finish, live, make):
+    derived = live / "derived"
+    make(derived)
+    changed = transact(confirm_timeout=600, derived=[str(derived)])
+    assert finish("rollback", changed["transaction"])["changed"]
+    assert not derived.is_file()
+    assert derived.exists()
+
+
+def test_what_scripts_made_of_the_new_configuration_stays_with_it(transact, finish, live):
+    (live / "derived").write_text("of the old")
+    changed = transact(confirm_timeout=600, derived=[str(live / "derived")])
+    (live / "derived").write_text("of the new")
+    finish("confirm", changed["transaction"])
+    assert (live / "derived").read_text() == "of the new"
+    assert beside(live) == []
+
+
 @pytest.mark.parametrize(("first", "then"), [("confirm", "rollback"), ("rollback", "confirm")])
 def test_an_end_can_be_repeated_and_not_be_changed(transact, finish, first, then):
     name = transact(confirm_timeout=600)["transaction"]
