@@ -25,6 +25,8 @@ ACCEPTED = [
     ("A6", "EHLO", "", "postmaster@{L}"),
     ("A6", "EHLO", "", "postmaster"),
     ("A7", "EHLO", "bob@{L}", "postmaster@{L}"),
+    ("A7", "EHLO", "nosuch@{L}", "postmaster@{V}"),
+    ("A7", "EHLO", "nosuch@{V}", "postmaster@{L}"),
     ("A12", "EHLO", "{far}", "postmaster@{literal}"),
     ("A12", "EHLO", "{far}", "postmaster@{literal6}"),
     ("A13", "EHLO", "{far}", "postmaster+tag@{L}"),

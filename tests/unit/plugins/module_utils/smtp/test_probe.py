@@ -149,6 +149,7 @@ MUTANTS = [
     ("A6", refusing(lambda _address, sender, before: not sender and before, "452 4.5.3 One bounce, one recipient")),
     ("A7", no_sender(lambda sender: sender.endswith("@example.org"))),
     ("A7", refusing(lambda _address, sender, _before: sender.endswith("@example.net"), "550 5.7.1 Not logged in")),
+    ("A7", refusing(lambda _address, sender, _before: sender.startswith("nosuch-"), "550 5.1.1 User unknown")),
     ("A8", no_sender(lambda sender: sender.endswith("@nonexistent.invalid"), "550 5.1.8 Domain does not exist")),
     ("A11", refusing(lambda _address, _sender, before: len(before) > 98, "452 4.5.3 Too many recipients")),
     ("A11", (NoLimits, Mail)),
@@ -246,7 +247,7 @@ def test_a_polite_probe_needs_few_connections_and_few_transactions(serve):
     mail, port = start(serve, Server, Mail)
     ask(port)
     said = Counter(mail.commands)
-    assert (mail.sessions, said["MAIL"], said["RSET"]) == (5, 11, 7)
+    assert (mail.sessions, said["MAIL"], said["RSET"]) == (6, 13, 8)
 
 
 @pytest.mark.parametrize("server", [Shut, Shut521, Shut521AndGone])
