@@ -32,10 +32,14 @@ PROVEN = ("mailbox", "file", "remote")
 
 @dataclass(frozen=True)
 class Place:
-    """A domain that is served, the bare form or a literal. ``kind``: local, virtual, relay, bare, literal or none."""
+    """A domain that is served, the bare form or a literal.
+
+    ``kind``: local, virtual, relay, bare, literal, none, or unknown, and ``doubt`` is why it is not known.
+    """
 
     name: str
     kind: str
+    doubt: str = ""
 
     def address(self, local_part: str) -> str:
         return local_part if self.kind == "bare" else f"{local_part}@{self.name}"
@@ -83,10 +87,12 @@ class HandedOn:
     text: str
 
 
-def places(domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[str]) -> list[Place]:
+def places(
+    domains: Sequence[str], kinds: Mapping[str, str], literals: Sequence[str], doubts: Mapping[str, str] | None = None
+) -> list[Place]:
     """What is proven, in the order in which a person expects it; a domain that is not served has the kind ``none``."""
     return [
-        *(Place(name, kinds.get(name, "none")) for name in domains),
+        *(Place(name, kinds.get(name, "none"), (doubts or {}).get(name, "")) for name in domains),
         *(Place(literal, "literal") for literal in literals),
         Place(BARE, "bare"),
     ]
@@ -105,6 +111,16 @@ def resolves(place: Place, roles: Sequence[str], resolve: Callable[[str], Mappin
             "remedy": "add it to the domains of the MTA, or leave it out of the proof",
         }
         first.update(verdict=FAIL, problems=[problem, *first["problems"]])
+    if place.doubt:
+        problem = {
+            "id": "R10",
+            "verdict": INCONCLUSIVE,
+            "message": f"whether the MTA serves {place.name} is not known: {place.doubt}",
+            "where": "",
+            "remedy": "prove it again when the MTA can read its tables",
+        }
+        doubtful = add_up([INCONCLUSIVE, first["verdict"]])
+        first.update(verdict=doubtful, problems=[problem, *first["problems"]])
     for other in others:
         if other["verdict"] == FAIL:
             reasons = "; ".join(problem["message"] for problem in other["problems"])
@@ -309,6 +325,12 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield message["verdict"], _finding(message["id"], message["verdict"], address, message)
 
 
+def unlisted_words(table: str) -> str:
+    """The finding on a table that may hold domains which nobody has proven."""
+    told = f"the domains of {table} cannot be listed, and were not proven"
+    return f"{INCONCLUSIVE}: {told}. To mend it: name them (verify_domains, or the option domains)"
+
+
 def limitations(domains: Iterable[Mapping[str, Any]]) -> list[str]:
     """What does not count, for no setting of the MTA mends it: the rows, and the reasons."""
     checks = (check for domain in domains for check in domain["accepts"].get("checks", []))
@@ -330,7 +352,7 @@ def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> 
     return text + (". To mend it: {}".format(words["remedy"]) if words.get("remedy") else "")
 
 
-def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) -> str:
+def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool, unlisted: Sequence[str] = ()) -> str:
     """One sentence that a person can act on; it claims no more than what was looked at."""
     unseen = [
         layer for layer in (RESOLVES, ACCEPTS, LANDS) if all(domain[layer]["verdict"] == SKIPPED for domain in domains)
@@ -340,6 +362,10 @@ def summary(verdict: str, domains: Sequence[Mapping[str, Any]], stranger: bool) 
     view = f" ({'; '.join(notes)})" if notes else ""
     fine = [domain for domain in domains if domain["verdict"] in (PASS, WARN, EXEMPT)]
     rest = [domain["domain"] for domain in domains if domain["verdict"] not in (PASS, WARN, EXEMPT)]
+    if not rest and unlisted:
+        told = f"{unlisted[0]} (and {len(unlisted) - 1} more)" if unlisted[1:] else unlisted[0]
+        where = f"of {told}, which cannot be listed{view}"
+        return f"Mail for postmaster is not proven at the domains {where}; name them, in verify_domains."
     if not rest:
         passed = ", ".join(domain["domain"] for domain in fine)
         landed = any(domain[LANDS]["verdict"] in (PASS, WARN) for domain in domains)

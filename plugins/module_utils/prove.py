@@ -70,6 +70,10 @@ class HostProof:
         named = params["domains"]
         known = dict.fromkeys((*served.local, served.hostname, *served.virtual, *served.relay))
         self.domains = named or [name for name in known if "." in name]
+        self.unlisted = [] if named else list(served.unlisted)
+        self.doubts: dict[str, str] = {}
+        for name in [name for name in named if name not in self.kinds]:
+            self.kinds[name] = attempt(partial(self.mta.kind_of, name), partial(self._doubt, name))
         self.unsayable = {name: why for name in self.domains for why in _unsayable(name)}
         self.own = [] if params["probe"] else [(address, PORT) for address in self._addresses()]
         self._callouts = Callouts(served.hostname, self.deadline)
@@ -81,6 +85,10 @@ class HostProof:
         self._cut: set[str] = set()  # tokens that were still looked for when the time was over
         self.unseen: Mapping[str, str] = {}
         self._wanted: dict[str, list[str]] = {}  # by mailbox, the tokens that have to be there
+
+    def _doubt(self, name: str, reason: str) -> str:
+        self.doubts[name] = reason
+        return "unknown"
 
     def expect(self) -> None:
         """What is about to be asked of the MTA's tables is asked at once."""
@@ -319,8 +327,8 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
 def _not_proven(reason: str) -> dict[str, Any]:
     """The result where there is none, not even in part."""
     summary = f"Mail for postmaster is not proven: {reason}"
-    known = {"verdict": INCONCLUSIVE, "summary": summary, "findings": [reason], "limitations": [], "domains": []}
-    return {**known, "stranger": False, "mta": "", "version": "", "failed": True, "msg": reason}
+    known = {"verdict": INCONCLUSIVE, "summary": summary, "findings": [reason], "limitations": [], "unlisted": []}
+    return {**known, "domains": [], "stranger": False, "mta": "", "version": "", "failed": True, "msg": reason}
 
 
 def _prove(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -338,7 +346,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
     servers, unasked = attempt(lambda: (host.servers() if looked else [], ""), lambda reason: ([], reason))
     checks = [check for server in servers for check in server["checks"]]
     messages = [message for server in servers for message in server["messages"]]
-    places = proof.places(host.domains, host.kinds, _literals(servers))
+    places = proof.places(host.domains, host.kinds, _literals(servers), host.doubts)
     exempt = bool(servers) and all(server["exempt"] for server in servers)
     if looked and not unasked and attempt(lambda: host.alone(checks), lambda _reason: False):
         exempt, checks = True, proof.unheard(places)
@@ -388,9 +396,9 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
                 LANDS: attempt(partial(lands, place), partial(proof.not_seen, LANDS)),
             }
             domains.append(proof.domain_result(place, {layer: made[layer] for layer in layers}))
-        verdict = add_up(domain["verdict"] for domain in domains)
-        summary = proof.summary(verdict, domains, bool(params["probe"]))
-        return domains, verdict, summary, proof.findings(domains)
+        verdict = add_up([*(domain["verdict"] for domain in domains), *([INCONCLUSIVE] if host.unlisted else [])])
+        summary = proof.summary(verdict, domains, bool(params["probe"]), host.unlisted)
+        return domains, verdict, summary, [*proof.findings(domains), *map(proof.unlisted_words, host.unlisted)]
 
     # An alarm of the deadline may ring in the middle of this: then it is done once more, before the next one rings.
     domains, verdict, summary, findings = attempt(judged, lambda _reason: judged())
@@ -401,6 +409,7 @@ def _proven(host: HostProof, params: Mapping[str, Any]) -> dict[str, Any]:
         "summary": summary,
         "findings": findings,
         "limitations": proof.limitations(domains),
+        "unlisted": host.unlisted,
         "stranger": bool(params["probe"]),
         "mta": host.mta.name,
         "version": attempt(host.mta.version, lambda _reason: ""),

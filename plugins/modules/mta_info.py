@@ -23,6 +23,13 @@ attributes:
   diff_mode:
     support: none
 options:
+  domains:
+    description:
+      - Domains to ask the MTA about, beside those that it lists. Those that it serves are in RV(domains).
+      - An MTA cannot list all tables. RV(unlisted) names those that it can only be asked about.
+    type: list
+    elements: str
+    default: []
   names:
     description: Local names to look up.
     type: list
@@ -93,6 +100,12 @@ domains:
     relay:
       description: Domains that are passed on, each with its next hop; a domain whose MX is asked, or C([host]:port).
       type: dict
+unlisted:
+  description: The tables that may hold more domains and cannot be listed. See O(domains).
+  returned: always
+  type: list
+  elements: str
+  sample: ["virtual_mailbox_domains: sqlite:/etc/postfix/domains.cf"]
 literals:
   description: The address literals (RFC 5321 section 4.1.3) that are this host, without loopback.
   returned: always
@@ -203,13 +216,16 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.runner import r
 
 
 def info(params, _check_mode):
-    return describe(Host(Deadline(params["deadline"])), params["names"], params["packages"], params["mta"])
+    domains = [name.lower() for name in params["domains"]]
+    host = Host(Deadline(params["deadline"]))
+    return describe(host, params["names"], params["packages"], params["mta"], domains)
 
 
 def main():
     run(
         info,
         argument_spec={
+            "domains": {"type": "list", "elements": "str", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "mta": {"type": "str", "default": ""},

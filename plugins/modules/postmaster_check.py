@@ -29,7 +29,10 @@ attributes:
     support: none
 options:
   domains:
-    description: The domains to prove. Empty for all that the MTA says it serves.
+    description:
+      - The domains to prove. Empty for all that the MTA says it serves.
+      - Some tables cannot be listed, such as databases and patterns. The MTA is asked whether it serves a domain that
+        is named here. Where none is named, the verdict is V(inconclusive), and RV(unlisted) names these tables.
     type: list
     elements: str
     default: []
@@ -151,6 +154,12 @@ limitations:
   returned: always
   type: list
   elements: str
+unlisted:
+  description: The tables that may hold more domains and cannot be listed, where O(domains) is empty.
+  returned: always
+  type: list
+  elements: str
+  sample: ["virtual_mailbox_domains: sqlite:/etc/postfix/domains.cf"]
 stranger:
   description: Whether the server was seen from another host.
   returned: always
@@ -182,7 +191,9 @@ domains:
       description: The domain, C([address]) for a literal, or C((no domain)).
       type: str
     kind:
-      description: One of V(local), V(virtual), V(relay), V(literal), V(bare), and V(none) where it is not served.
+      description:
+        - One of V(local), V(virtual), V(relay), V(literal), V(bare), V(none) where it is not served, and V(unknown)
+          where the MTA cannot say whether it is.
       type: str
     verdict:
       description: The verdict of the domain.

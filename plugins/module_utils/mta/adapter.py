@@ -28,6 +28,15 @@ class Served:
     virtual: tuple[str, ...] = ()
     relay: dict[str, str] = field(default_factory=dict)
     literals: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    """The tables that may hold more domains, by name: nobody can list them, but the MTA can be asked about a domain."""
+
+
+def kind_in(served: Served, domain: str) -> str:
+    """What a domain is by what is served: local, virtual, relay, or none."""
+    if domain in (*served.local, served.hostname):
+        return "local"
+    return "virtual" if domain in served.virtual else "relay" if domain in served.relay else "none"
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,9 @@ class Adapter(Protocol):
     def version(self) -> str: ...
 
     def served(self) -> Served: ...
+
+    def kind_of(self, domain: str, /) -> str:
+        """What a domain is to the MTA: local, virtual, relay, or none. Raises UserError where it cannot say that."""
 
     def tables(self) -> list[Table]: ...
 

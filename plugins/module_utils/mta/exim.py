@@ -6,27 +6,28 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Union
 
-from ..aliases.expand import walk
+from ..aliases.expand import Step, walk
 from ..errors import UserError
-from . import exim_log
+from . import exim_domains, exim_log
 from .adapter import AliasFile, Served, Table
 from .exim_oracle import Oracle
 from .exim_route import COMPILED, Address, Include, Routers, source_of
-from .exim_syntax import drivers, lookups, named_list, settings
+from .exim_syntax import drivers, lookups, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._system.host import Host
-    from ..aliases.expand import Step
     from ..proof import HandedOn, Limit
     from ..verdict import Problem
     from .adapter import Opinion
 
 OPTIONS = ("primary_hostname", "qualify_recipient", "log_file_path", "allow_domain_literals", "exim_user")
 LOG_FILE = "/var/log/exim4/mainlog"
+KINDS = {"local_domains": "local", "virtual_domains": "virtual", "relay_to_domains": "relay"}
 
 Node = Union[Address, Include]
 
@@ -42,9 +43,12 @@ class Exim:
         self._host = host
         said = self._print(*OPTIONS, "routers", "transports")
         self._settings = settings(said.partition("\n\n")[0])
-        self._config = self._print("config")
+        config = self._print("config")
+        named = [f"+{name}" for name in exim_domains.names(config)]
+        self._lists = exim_domains.values(self._print(*named)) if named else {}
         self._router_list = drivers(said, "router")
-        self._routers = Routers(host, self._settings, self._router_list, drivers(said, "transport"))
+        self._sources = exim_domains.sources(config, self._router_list)
+        self._routers = Routers(host, self._settings, self._router_list, drivers(said, "transport"), self._lists)
         self._oracle = Oracle(host)
         self._readable: dict[str, bool] = {}
         self._all_readable = True  # as far as was walked
@@ -60,51 +64,60 @@ class Exim:
         return found.group(1) if found else ""
 
     def served(self) -> Served:
-        local = self._domains("local_domains")
-        relay = {domain: self._next_hop(domain) for domain in self._domains("relay_to_domains")}
+        listed = exim_domains.listing(
+            self._sources, self._lists, self._settings["primary_hostname"], self._routers.expanded, self._lines
+        )
+        routed = [domain for domain, found in listed.domains.items() if not _by_name(found, "local", "virtual")]
+        self._routers.warm([self._routers.address("postmaster@" + domain) for domain in routed])
+        kinds = {domain: self._kind(domain, found) for domain, found in listed.domains.items()}
         return Served(
             self._settings["primary_hostname"].lower(),
-            tuple(local),
-            tuple(self._domains("virtual_domains")),
-            {domain: next_hop for domain, next_hop in relay.items() if next_hop},
+            tuple(domain for domain, kind in kinds.items() if kind == "local"),
+            tuple(domain for domain, kind in kinds.items() if kind == "virtual"),
+            {domain: self._next_hop(domain) for domain, kind in kinds.items() if kind == "relay"},
             tuple(self._literals()),
+            tuple(listed.unlisted),
         )
 
-    def _domains(self, name: str) -> list[str]:
-        """The domains of a list that can be told, names and the keys of files."""
-        found: list[str] = []
-        for item in named_list(self._config, name):
-            tables = lookups(item)
-            if item == "@":
-                found.append(self._settings["primary_hostname"].lower())
-            elif tables:
-                found += self._keys(tables[0][1])
-            elif re.fullmatch(r"[\w.-]+", item):
-                found.append(item.lower())
-        return list(dict.fromkeys(found))
+    def kind_of(self, domain: str) -> str:
+        found = [f"domainlist {name}" for name in KINDS if name in self._lists and self._in(domain, f"+{name}")]
+        served = found or any(self._in(domain, text) for _where, text in self._sources)
+        return self._kind(domain, found) if served else "none"
+
+    def _in(self, domain: str, items: str) -> bool:
+        return self._routers.matches("domain", domain, items)
+
+    def _kind(self, domain: str, found: Sequence[str]) -> str:
+        """By the name of a list that has it, as Debian calls them; else by what the routers do with its mail."""
+        return _by_name(found, *KINDS.values()) or ("relay" if self._next_hop(domain) else "virtual")
+
+    def _lines(self, path: str) -> list[str] | None:
+        try:
+            return self._host.read(path).splitlines()
+        except OSError:
+            return None
 
     def _literals(self) -> list[str]:
         """The host's own addresses, as literals, where the routers do not send mail for them elsewhere."""
         if self._settings.get("allow_domain_literals", "true") == "no_allow_domain_literals":
             return []
         own = [f"[IPv6:{address}]" if ":" in address else f"[{address}]" for address in self._host.addresses()]
-        steps = {literal: self._routers.step(self._routers.address("postmaster@" + literal)) for literal in own}
+        steps = {literal: self._first(literal) for literal in own}
         return [
             literal
             for literal, step in steps.items()
             if step.edges or any(end.kind not in ("remote", "error") for end in step.destinations)
         ]
 
-    def _keys(self, path: str) -> list[str]:
-        try:
-            lines = self._host.read(path).splitlines()
-        except OSError:
-            return []
-        return [found.group(1).lower() for found in (re.match(r'"?([^\s:#"]+)', line) for line in lines) if found]
-
     def _next_hop(self, domain: str) -> str:
-        ends = self._routers.step(self._routers.address("postmaster@" + domain)).destinations
+        ends = self._first(domain).destinations
         return next((end.next_hop for end in ends if end.kind == "remote"), "")
+
+    def _first(self, domain: str) -> Step:
+        """What the routers do with postmaster at a domain; nothing where Exim cannot say it now."""
+        with suppress(UserError):
+            return self._routers.step(self._routers.address("postmaster@" + domain))
+        return Step()
 
     def tables(self) -> list[Table]:
         return [
@@ -170,6 +183,11 @@ class Exim:
         written = next((path for path in paths if path.startswith("/")), "" if "syslog" in paths else LOG_FILE)
         owner = self._settings.get("exim_user", "Debian-exim")
         return exim_log.handed_on(self._host, written, owner, queue_id, since)
+
+
+def _by_name(found: Sequence[str], *kinds: str) -> str:
+    """The kind of a domain by the names of the lists that have it; empty where they do not tell it."""
+    return next((kind for name, kind in KINDS.items() if kind in kinds and f"domainlist {name}" in found), "")
 
 
 def _unreadable(problem: Problem) -> bool:

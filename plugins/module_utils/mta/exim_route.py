@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..aliases.expand import Destination, Edge, Step, stopped
 from ..aliases.sources import Source, forward, include, members
+from ..errors import UserError
 from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
 from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, question, redirections, split
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 COMPILED = ("cdb", "dbm")
 PROMPT = "> "
+FORCED = '"fail" requested'  # what Exim says of an expansion that shall fail
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MARK = f"--- end of one expansion {os.urandom(8).hex()} ---"  # nobody who writes what is looked up can know it
 SKIPPED = frozenset(("verify_only", "no_address_test"))
@@ -83,13 +85,20 @@ class Routers:
     """The routers and transports of one Exim."""
 
     def __init__(
-        self, host: Host, settings: Mapping[str, str], routers: Sequence[Driver], transports: Sequence[Driver]
+        self,
+        host: Host,
+        settings: Mapping[str, str],
+        routers: Sequence[Driver],
+        transports: Sequence[Driver],
+        lists: Mapping[str, str] | None = None,
     ) -> None:
         self.host = host
+        self._lists = lists or {}  # the named domain lists
         self._settings = settings
         self._routers = routers
         self._transports = {transport.name: transport for transport in transports}
         self._expanded: dict[str, str | None] = {}
+        self._failures: dict[str, str] = {}
         self._sources: dict[str, Source | None] = {}
 
     def address(self, text: str) -> Address:
@@ -131,9 +140,54 @@ class Routers:
         self._expand([text])
         return self._expanded[text]
 
+    def expanded(self, text: str) -> str | None:
+        """The same, and nothing where the text itself says that it shall fail."""
+        found = self.expand(text)
+        return "" if found is None and FORCED in self._failures.get(text, "") else found
+
     def matches(self, what: str, value: str, items: str) -> bool:
-        """Whether a domain or local part is in a list, as Exim sees it."""
-        return self.expand(_match(what, value, items)) == "1"
+        """Whether a domain or local part is in a list, as Exim sees it. Raises UserError where Exim cannot say that."""
+        if what == "domain" and self._varies(items):
+            return self._in_list(value, items)
+        return self._one(_match(what, value, items), items)
+
+    def _one(self, condition: str, items: str) -> bool:
+        found = self.expand(condition)
+        if found is None:
+            why = self._failures.get(condition) or "it gave no answer"
+            raise UserError(f"Exim cannot tell what is in the list {items}: {why}")
+        return found == "1"
+
+    def _varies(self, items: str, seen: tuple[str, ...] = ()) -> bool:
+        """Whether a list of domains is another one for each address: then ``match_domain`` cannot be asked for it."""
+        if "$" in items:
+            return True
+        named = [name for name in re.findall(r"\+(\w+)", items) if name in self._lists and name not in seen]
+        return any(self._varies(self._lists[name], (*seen, name)) for name in named)
+
+    def _in_list(self, domain: str, items: str) -> bool:
+        """Whether a domain is in a list: the first item that matches says it, as in Exim."""
+        text = items
+        if "$" in items:
+            asked = filled(items, dict.fromkeys(("domain", "original_domain"), domain))
+            made = self.expanded(asked)
+            if made is None:
+                raise UserError(f"Exim cannot tell what is in the list {items}: {self._failures.get(asked, '')}")
+            text = made
+        negated = False
+        for item in items_of(text):
+            name = item.lstrip("! ")
+            negated = item.startswith("!")
+            own = self._lists.get(name[1:]) if name.startswith("+") else None
+            if own is not None and self._varies(own):
+                found = self._in_list(domain, own)
+            elif re.fullmatch(r"[\w.-]+", name):
+                found = name.lower() == domain.lower()
+            else:
+                found = self._one(_match("domain", domain, name.replace(":", "::")), name)
+            if found:
+                return not negated
+        return negated
 
     def stale(self, kind: str, path: str) -> str:
         """Why a table cannot be what its source says; empty where it can, or where Exim reads the source itself."""
@@ -197,8 +251,9 @@ class Routers:
     def _wanted(self, case: Case) -> list[str]:
         """All that has to be expanded to say what a router does: one process answers for all routers."""
         values, router = case.values, case.router
+        domains = router.get("domains")
         conditions = [
-            _match("domain", values["domain"], router.get("domains")),
+            "" if self._varies(domains) else _match("domain", values["domain"], domains),
             _match("local_part", values["local_part"], router.get("local_parts")),
         ]
         strings = [filled(router.get(name), values) for name in ("data", "file", "route_data")]
@@ -419,18 +474,30 @@ class Routers:
         asked = [text for text in wanted if text not in self._expanded]
         if not asked:
             return
-        unanswered = asked
         lines = {text: question(text) for text in asked}
-        asked = [text for text in asked if lines[text]]
+        self._ask([text for text in asked if lines[text]], lines)
+        self._expanded.update({text: None for text in asked if not lines[text]})
+
+    def _ask(self, asked: Sequence[str], lines: Mapping[str, str], tries: int = 20) -> None:
+        """Have Exim expand some texts, and once more those after the one that ended it."""
+        if not asked:
+            return
         # Everybody reads arguments in /proc, so that what is asked is none. A mark of our own, in a line by itself,
         # says where each answer ends, for one may have several lines.
         stdin = "".join(f"{lines[text]}\n{MARK}\n" for text in asked)
         done = self.host.ask(["exim4", "-be"], stdin=stdin, timeout=60.0)
         answers = done.out.split(f"{PROMPT}{MARK}\n")
-        self._expanded.update(dict.fromkeys(unanswered))
+        self._expanded.update(dict.fromkeys(asked))
         for text, answer in zip(asked, answers[:-1]):
             said = answer.removeprefix(PROMPT)
-            self._expanded[text] = None if said.startswith("Failed: ") else said.removesuffix("\n")
+            failed = said.startswith("Failed: ")
+            self._expanded[text] = None if failed else said.removesuffix("\n")
+            if failed:
+                self._failures[text] = said.removeprefix("Failed: ").strip()
+        ended, rest = asked[len(answers) - 1 : len(answers)], asked[len(answers) :]
+        self._failures.update(dict.fromkeys(ended, done.err.strip().rpartition("\n")[2] or "it gave no answer"))
+        if tries:
+            self._ask(rest, lines, tries - 1)
 
 
 def source_of(path: str) -> str:

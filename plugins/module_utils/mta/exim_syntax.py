@@ -61,12 +61,6 @@ def settings(text: str) -> dict[str, str]:
     }
 
 
-def named_list(config: str, name: str) -> list[str]:
-    """The items of a named domain list in what `exim4 -bP config` prints."""
-    found = re.search(rf"^\s*domainlist\s+{re.escape(name)}\s*=\s*(.*)$", config, re.MULTILINE)
-    return items_of(found.group(1)) if found else []
-
-
 def items_of(text: str) -> list[str]:
     """The items of a list: the separator is a colon, or what stands after ``<``; doubled it stands for itself."""
     text, sign = text.strip(), ":"

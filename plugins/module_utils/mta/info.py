@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._system.lock import FOLDER
 from ..aliases.expand import walk
-from .adapter import AliasFile, Served
+from ..unexpected import attempt
+from .adapter import AliasFile, Served, kind_in
 from .registry import adapter
 from .survey import TABLE, TAG, kinds, survey
 
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
     from .adapter import Adapter
 
 
-def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = (), mta: str = "") -> dict[str, Any]:
-    """The host's MTA, what it serves, and which of ``names`` and ``packages`` are there; ``mta`` where it is known."""
+def describe(
+    host: Host,
+    names: Sequence[str] = (),
+    packages: Sequence[str] = (),
+    mta: str = "",
+    domains: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The host's MTA, what it serves, and which of ``names`` and ``packages`` are there; ``mta`` where it is known.
+
+    ``domains`` are asked about, for an MTA cannot list all its tables.
+    """
     seen = survey(host, packages, FOLDER)
     found = mta if mta in seen["installed"] else seen["mta"]
     own = adapter(host, found) if found else None
-    served = own.served() if own else Served("")
+    served = _with(own, own.served(), domains) if own else Served("")
     aliases = own.aliases() if own else AliasFile(TABLE)
     known = kinds(host, names, aliases.path)
     unknown = [name for name, kind in known.items() if kind == "none"]
@@ -41,6 +52,7 @@ def describe(host: Host, names: Sequence[str] = (), packages: Sequence[str] = ()
         "version": own.version() if own else "",
         "hostname": served.hostname,
         "domains": {"local": list(served.local), "virtual": list(served.virtual), "relay": served.relay},
+        "unlisted": list(served.unlisted),
         "literals": list(served.literals),
         "tables": [asdict(table) for table in own.tables()] if own else [],
         "listeners": [{"address": address, "port": port} for address, port in own.listeners()] if own else [],
@@ -53,3 +65,19 @@ def _arrives(own: Adapter, name: str) -> bool:
     """Whether the MTA delivers mail for a name, whatever it takes for a tag."""
     found = walk(own.node(name), own.step)
     return bool(found.destinations) and all(end.kind != "error" for end in found.destinations)
+
+
+def _with(mta: Adapter, served: Served, domains: Sequence[str]) -> Served:
+    """What is served, with those of some domains that the MTA says it serves, too."""
+    unknown = [name for name in domains if kind_in(served, name) == "none"]
+    kinds = {name: attempt(partial(mta.kind_of, name), lambda _reason: "none") for name in unknown}
+
+    def new(kind: str) -> list[str]:
+        return [name for name, found in kinds.items() if found == kind]
+
+    return replace(
+        served,
+        local=(*served.local, *new("local")),
+        virtual=(*served.virtual, *new("virtual")),
+        relay={**served.relay, **dict.fromkeys(new("relay"), "")},
+    )

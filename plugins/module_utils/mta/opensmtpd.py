@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..proof import Limit
 from ..verdict import FAIL, Problem
 from . import opensmtpd_log
-from .adapter import AliasFile, Served, Table
+from .adapter import AliasFile, Served, Table, kind_in
 from .opensmtpd_deliver import next_hop
 from .opensmtpd_expand import Agent, Node
 from .opensmtpd_rules import Rules
@@ -110,6 +110,9 @@ class OpenSMTPD:
             return []
         names = [name if name.startswith("[") else name.lower() for name in self._tables.keys(condition.table)]
         return [name for name in names if "*" not in name]
+
+    def kind_of(self, domain: str) -> str:
+        return kind_in(self.served(), domain)
 
     def tables(self) -> list[Table]:
         """The tables that are read from files, and the files of the configuration itself."""

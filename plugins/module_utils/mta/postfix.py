@@ -14,7 +14,7 @@ from ..errors import UserError
 from . import postfix_log
 from .adapter import AliasFile, Served, Table
 from .postfix_local import Include, Local, LocalDelivery, Node
-from .postfix_route import RELAY, Address, Router
+from .postfix_route import ALIAS, LOCAL, MAILBOX, OTHER, RELAY, Address, Router
 from .postfix_syntax import addresses, elements, parameters, ports, services
 from .postfix_tables import POSTALIAS, POSTMAP, Tables, described
 
@@ -41,6 +41,8 @@ ROLES = {
         POSTMAP,
     ),
 }
+LISTS = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
+KINDS = {LOCAL: "local", ALIAS: "virtual", MAILBOX: "virtual", RELAY: "relay", OTHER: "none"}
 
 
 class Postfix:
@@ -64,11 +66,12 @@ class Postfix:
         return self._settings["mail_version"]
 
     def served(self) -> Served:
-        virtual = self._router.domains("virtual_alias_domains") + self._router.domains("virtual_mailbox_domains")
-        relay = self._router.domains("relay_domains")
+        found, unlisted = self._router.listing(LISTS)
+        virtual = found["virtual_alias_domains"] + found["virtual_mailbox_domains"]
+        relay = found["relay_domains"]
         return Served(
             self._settings["myhostname"],
-            tuple(self._router.domains("mydestination")),
+            tuple(found["mydestination"]),
             tuple(dict.fromkeys(virtual)),
             {
                 domain: self._router.route("postmaster@" + domain).next_hop
@@ -76,7 +79,15 @@ class Postfix:
                 if self._router.kind(domain)[0] == RELAY
             },
             tuple(self._router.literals()),
+            tuple(unlisted),
         )
+
+    def kind_of(self, domain: str) -> str:
+        kind, _setting = self._router.kind(domain)
+        reasons = [problem.message for problem in self._router.unanswered(domain)]
+        if reasons:
+            raise UserError("; ".join(reasons))
+        return KINDS[kind]
 
     def tables(self) -> list[Table]:
         return [

@@ -30,7 +30,7 @@ from .postfix_syntax import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .._system.host import Host
     from .postfix_tables import Found, Tables
@@ -75,6 +75,7 @@ class Router:
         self._agents: dict[str, str] | None = None
         self._own: list[str] | None = None
         self._listed: dict[tuple[str, str], bool] = {}
+        self._unanswered: dict[str, tuple[Problem, ...]] = {}
 
     def maps(self, *names: str) -> list[str]:
         """The tables of one or more settings."""
@@ -176,8 +177,11 @@ class Router:
         """Class, transport and next hop of an address, as trivial-rewrite(8) finds them."""
         domain = split(address)[1].lower()
         kind, setting = self.kind(domain)
-        if kind == ALIAS:
+        if kind == ALIAS and not self.unanswered(domain):
             return Route(kind, "error", "User unknown in virtual alias table", "virtual_alias_domains")
+        unanswered = self.unanswered(domain)
+        if unanswered:  # Postfix defers the mail then
+            return Route(kind, "", "", "a list of domains", unanswered, True)
         transport, _sign, next_hop = self.settings[setting].partition(":")
         via = setting
         if not next_hop:
@@ -241,11 +245,18 @@ class Router:
                 if self._in_list(self.members(wanted), domain, parents):
                     return verdict
             elif ":" in wanted and not wanted.startswith("["):
-                if self.tables.find([wanted], [Key(key, key != domain) for key in keys]).found:
+                answer = self.tables.find([wanted], [Key(key, key != domain) for key in keys])
+                if answer.failed:
+                    self._unanswered[domain] = answer.problems
+                if answer.found:
                     return verdict
             elif wanted.lower() in keys:
                 return verdict
         return False
+
+    def unanswered(self, domain: str) -> tuple[Problem, ...]:
+        """Why the class of a domain is not known: a table that was asked for it gave no answer."""
+        return self._unanswered.get(domain.lower(), ())
 
     def members(self, path: str) -> list[str]:
         """The names in a file of names."""
@@ -255,17 +266,27 @@ class Router:
             return []
         return elements(" ".join(line for line in lines if not line.lstrip().startswith("#")))
 
-    def domains(self, setting: str) -> list[str]:
-        """All domains of a list, as far as its tables can be listed."""
-        found: list[str] = []
-        for pattern in self.maps(setting):
-            if pattern.startswith("/"):
-                found += self.members(pattern)
-            elif ":" in pattern:
-                found += [key for key in self.tables.keys(pattern) if re.match(r"[^@.:\s]+(\.[^@.:\s]+)+$", key)]
-            elif not pattern.startswith(("!", ".")):
-                found.append(pattern)
-        return list(dict.fromkeys(name.lower() for name in found))
+    def listing(self, settings: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+        """The domains of each list; and by setting and name, what may hold more and cannot be listed."""
+        found: dict[str, list[str]] = {}
+        unlisted: list[str] = []
+        for setting in settings:
+            names = [name for pattern in self.maps(setting) for name in self._names(setting, pattern, unlisted)]
+            found[setting] = list(dict.fromkeys(name.lower() for name in names))
+        return found, unlisted
+
+    def _names(self, setting: str, pattern: str, unlisted: list[str]) -> list[str]:
+        """The domains of one pattern of a list; ``unlisted`` gets what else is in it."""
+        where = f"{setting}: {pattern}"
+        if pattern.startswith("/"):
+            inner = [name for name in self.members(pattern) if not name.startswith("/")]
+            return [found for name in inner for found in self._names(setting, name, unlisted)]
+        if ":" in pattern and not pattern.startswith("["):
+            keys = self.tables.keys(pattern)
+            unlisted += [where] if keys is None else [f"{where}: {key}" for key in keys if key.startswith(".")]
+            return [key for key in keys or () if re.match(r"[^@.:\s]+(\.[^@.:\s]+)+$", key)]
+        unlisted += [where] if pattern.startswith(".") else []
+        return [] if pattern.startswith(("!", ".")) else [pattern]
 
     def literals(self) -> list[str]:
         """The address literals that a stranger may use for this host."""

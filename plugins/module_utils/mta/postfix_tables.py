@@ -53,10 +53,17 @@ class Answer:
     blank: str = ""
 
 
+def direct(name: str) -> str:
+    """A table as its own process reads it: without ``proxy:``, which looks up and does not list (proxymap(8))."""
+    while name.startswith("proxy:"):
+        name = name[len("proxy:") :]
+    return name
+
+
 @cache
 def described(name: str, role: str = "") -> Table:
     """Type, source and compiled file of a table, as far as it has them."""
-    kind, _dummy, path = name.rpartition("proxy:")[2].partition(":")
+    kind, _dummy, path = direct(name).partition(":")
     if not path.startswith("/") or kind not in (*COMPILED, *PLAIN_TEXT):
         return Table(role, kind, "")
     return Table(role, kind, path, path + COMPILED[kind] if kind in COMPILED else "")
@@ -105,12 +112,12 @@ class Tables:
         source = self._source(name) if described(name).source else None
         return source.entry(key) if source else None
 
-    def keys(self, name: str) -> list[str]:
-        """All keys of a table of a type that can be listed; none of another."""
+    def keys(self, name: str) -> list[str] | None:
+        """All keys of a table; None where it is of a type that cannot be listed, or cannot be read."""
         if described(name).type not in LISTABLE:
-            return []
-        done = self._host.ask([POSTMAP, "-c", self._config, "-s", name])
-        return [line.split("\t")[0] for line in done.out.splitlines()]
+            return None
+        done = self._host.ask([POSTMAP, "-c", self._config, "-s", direct(name)])
+        return None if done.rc else [line.split("\t")[0] for line in done.out.splitlines()]
 
     def stale(self, name: str, tool: str) -> list[Problem]:
         """Whether the source of a table is newer than what was compiled from it."""
@@ -194,7 +201,7 @@ class Tables:
     def _compile(self, name: str, tool: str) -> str:
         if name in self._alias_database:
             return "run newaliases"
-        return "run `{} {}`".format(tool, name.rpartition("proxy:")[2])
+        return f"run `{tool} {direct(name)}`"
 
     def _unanswered(self, name: str, tool: str) -> Problem:
         table, reason = described(name), self._errors[name]

@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..proof import Limit
 from ..smtp.names import is_address
 from . import sendmail_log
-from .adapter import AliasFile, Opinion, Served, Table
+from .adapter import AliasFile, Opinion, Served, Table, kind_in
 from .sendmail_name import short_name, sleeps
 from .sendmail_route import Address, Node, Router
 from .sendmail_syntax import alias_files, keys, maps
@@ -103,6 +103,9 @@ class Sendmail:
             address: f"[IPv6:{address}]" if ":" in address else f"[{address}]" for address in self._host.addresses()
         }
         return [form for form in forms.values() if form.lower() in own]
+
+    def kind_of(self, domain: str) -> str:
+        return kind_in(self.served(), domain)
 
     def tables(self) -> list[Table]:
         return [

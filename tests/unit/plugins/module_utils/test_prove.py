@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 
 import fake_mta
@@ -111,6 +112,46 @@ def test_a_good_host_passes(proof):
     result = proof()
     assert (result["verdict"], result["findings"]) == ("pass", [])
     assert layers(result) == ("pass", "pass", "pass")
+
+
+TABLE = "virtual_mailbox_domains: sqlite:/etc/postfix/domains.cf"
+
+
+class Databased(fake_mta.Mta):
+    """Its other domains are in a database: example.com is, and whether example.net is the MTA cannot say."""
+
+    def served(self):
+        return replace(super().served(), unlisted=(TABLE,))
+
+    def kind_of(self, domain):
+        if domain == "example.net":
+            raise UserError("the database is down")
+        return "virtual" if domain == "example.com" else "none"
+
+
+def test_a_table_that_cannot_be_listed_is_never_green(proof):
+    result = proof(Databased)
+    assert (result["verdict"], result["unlisted"]) == ("inconclusive", [TABLE])
+    assert result["findings"] == [prove.proof.unlisted_words(TABLE)]
+    assert TABLE in result["summary"]
+    assert layers(result) == ("pass", "pass", "pass")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "resolves"),
+    [
+        ("example.org", "local", "pass"),
+        ("example.com", "virtual", "pass"),
+        ("example.net", "unknown", "inconclusive"),
+        ("foreign.example", "none", "fail"),
+    ],
+)
+def test_the_mta_is_asked_about_a_domain_that_is_named(proof, name, kind, resolves):
+    result = proof(Databased, domains=[name])
+    (found,) = [found for found in result["domains"] if found["domain"] == name]
+    assert (found["kind"], found["resolves"]["verdict"], result["unlisted"]) == (kind, resolves, [])
+    assert not any(finding.startswith("inconclusive:") for finding in result["findings"])
+    assert ("the database is down" in "".join(result["findings"])) == (kind == "unknown")
 
 
 ROOT = SimpleNamespace(geteuid=lambda: 0)  # nobody else sees all processes

@@ -207,11 +207,14 @@ class FakeHost(Host):
 
     def postmap(self, tool, mode, table, keys):
         kind, _sign, name = table.removeprefix("proxy:").partition(":")
+        if mode == "-s" and (table.startswith("proxy:") or kind not in ("hash", "lmdb", "texthash", "inline")):
+            reason = "can't sequence maps via the proxy service" if table.startswith("proxy:") else "not supported"
+            return Completed((tool,), 1, "", f"{tool}: fatal: {reason}\n")
         if kind in ("inline", "regexp"):
             rows = [re.split(r"\s+|\s*=\s*", row, maxsplit=1) for row in re.findall(r"([^{},]+=[^{},]*|/[^{}]*)", name)]
             rows = [[key.strip(), value.strip()] for key, value in rows]
         else:
-            path = name + {"hash": ".db", "lmdb": ".lmdb", "texthash": ""}[kind]
+            path = name + {"hash": ".db", "lmdb": ".lmdb", "texthash": "", "sqlite": ""}[kind]
             if path not in self.files:
                 return Completed((tool,), 1, "", f"{tool}: fatal: open database {path}: No such file or directory\n")
             rows = list(_rows(self.files[path], tool == "postalias" and kind != "texthash"))

@@ -15,7 +15,6 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax
     filled,
     items_of,
     lookups,
-    named_list,
     question,
     redirections,
     split,
@@ -57,12 +56,6 @@ def test_drivers_are_read_with_their_options_and_flags():
 )
 def test_the_separator_of_a_list_may_be_any_sign(text, items):
     assert items_of(text) == items
-
-
-def test_a_named_list_is_found_in_the_configuration():
-    config = "  domainlist local_domains = @ : example.org\n  domainlist relay_to_domains = \n"
-    assert named_list(config, "local_domains") == ["@", "example.org"]
-    assert named_list(config, "relay_to_domains") == named_list(config, "virtual_domains") == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Socket
+from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.adapter import AliasFile
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.postfix import Postfix
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
@@ -388,6 +389,71 @@ def test_a_table_of_patterns_is_not_asked_for_its_keys():
     host = FakeHost(mydestination="example.org, regexp:{/x/ y}")
     assert Postfix(host).served().local == ("example.org",)
     assert len(host.commands) == 1
+
+
+DOMAINS = compiled("/etc/postfix/domains", "listed.example x\n")
+IN_SQL = {"/etc/postfix/domains.cf": "asked.example 1\n"}
+SQLITE = "sqlite:/etc/postfix/domains.cf"
+
+
+@pytest.mark.parametrize(
+    ("value", "listed", "unlisted"),
+    [
+        ("hash:/etc/postfix/domains", ("listed.example",), ()),
+        ("proxy:hash:/etc/postfix/domains", ("listed.example",), ()),
+        ("texthash:/etc/postfix/domains", ("listed.example",), ()),
+        ("inline:{listed.example=x}", ("listed.example",), ()),
+        ("hash:/etc/postfix/missing", (), ("hash:/etc/postfix/missing",)),
+        (f"other.example, {SQLITE}", ("other.example",), (SQLITE,)),
+        (f"proxy:{SQLITE}", (), (f"proxy:{SQLITE}",)),
+        ("unionmap:{proxy:hash:/etc/postfix/domains}", (), ("unionmap:{proxy:hash:/etc/postfix/domains}",)),
+        ("/etc/postfix/file", ("filed.example",), (SQLITE,)),
+        (
+            ".parent.example, inline:{.wild.example=x}",
+            (),
+            (".parent.example", "inline:{.wild.example=x}: .wild.example"),
+        ),
+        *(
+            (f"{kind}:/x", (), (f"{kind}:/x",))
+            for kind in (
+                *("pgsql", "mysql", "ldap", "regexp", "pcre", "tcp", "socketmap", "randmap", "pipemap", "static"),
+                *("memcache", "cidr"),
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "setting", ["mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains"]
+)
+def test_a_table_that_cannot_be_listed_is_named_and_one_that_can_is_listed(setting, value, listed, unlisted):
+    files = {**DOMAINS, **IN_SQL, "/etc/postfix/file": f"filed.example\n{SQLITE}\n"}
+    served = Postfix(FakeHost(files=files, **{"mydestination": "", setting: value})).served()
+    assert (*served.local, *served.virtual, *served.relay) == listed
+    assert served.unlisted == tuple(f"{setting}: {table}" for table in unlisted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"mydestination": SQLITE}, "local"),
+        ({"virtual_alias_domains": SQLITE}, "virtual"),
+        ({"virtual_mailbox_domains": f"proxy:{SQLITE}"}, "virtual"),
+        ({"relay_domains": SQLITE}, "relay"),
+        ({"relay_domains": "regexp:{/^asked/ x}"}, "relay"),
+        ({"relay_domains": "regexp:{/^other/ x}"}, "none"),
+        ({}, "none"),
+    ],
+)
+def test_postfix_is_asked_about_a_domain_that_is_named(settings, kind):
+    assert Postfix(FakeHost(files=IN_SQL, **settings)).kind_of("asked.example") == kind
+
+
+def test_a_list_of_domains_that_does_not_answer_is_told_and_the_domain_is_not_called_foreign():
+    host = FakeHost(virtual_mailbox_domains="sqlite:/etc/postfix/missing.cf")
+    with pytest.raises(UserError, match="Postfix cannot read sqlite"):
+        Postfix(host).kind_of("asked.example")
+    found = resolve(host, Postfix(host), "postmaster@asked.example")
+    assert [problem.id for problem in found.problems] == ["R10"]
 
 
 @pytest.mark.parametrize(
