@@ -27,7 +27,9 @@ RELAYING = ("N1", "N4", "A15")  # what a client may do that the MTA trusts
 PARTS = {RESOLVES: "addresses", ACCEPTS: "checks", LANDS: "messages"}  # of which a layer consists
 WAITING = ("deferred", "queued", "unseen")  # states in which a message may arrive yet, or may have
 QUEUE = "the queue"
-PROVEN = ("mailbox", "file", "remote")
+PROVEN = ("mailbox", "file", "remote", "lmtp")
+TAKEN = ("remote", "lmtp")  # ends at a server that says of each message whether it takes it
+LOGGED = (*TAKEN, "pipe")  # ends of which the MTA alone knows what became of a message
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,8 @@ def role_of(recipient: str) -> str:
 
 
 def leaves(expansion: Mapping[str, Any]) -> bool:
-    """Whether mail goes on to another host."""
-    return any(end["kind"] == "remote" for end in expansion["destinations"])
+    """Whether mail goes on to another server, or to a program: where it is then is seen in the log alone."""
+    return any(end["kind"] in LOGGED for end in expansion["destinations"])
 
 
 def wanted_mailboxes(expansions: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -265,11 +267,12 @@ def _judge(
                 open_yet = fate.state in WAITING or (box in unseen and fate.state != "bounced")
                 verdicts.append(INCONCLUSIVE if open_yet else FAIL)
                 words.append(unseen.get(box) or f"not in {box}: {fate.text or fate.state}")
-        if leaves({"destinations": ends}):
-            fate = handed_on(message)
+        kinds = {end["kind"] for end in ends}
+        fate = handed_on(message) if kinds & {*LOGGED} else HandedOn("unknown", "")
+        if kinds & {*TAKEN} or fate.state in ("bounced", "deferred"):
             verdicts.append({"sent": PASS, "bounced": FAIL}.get(fate.state, INCONCLUSIVE))
             words.append(f"{fate.state}: {fate.text}")
-        if any(end["kind"] == "pipe" for end in ends):
+        elif "pipe" in kinds and not kinds & {*PROVEN}:
             verdicts.append(INCONCLUSIVE)
             words.append("handed to a program, where it cannot be found again")
         if not ends and expansion["verdict"] == INCONCLUSIVE:

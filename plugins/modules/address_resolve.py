@@ -89,7 +89,7 @@ addresses:
       elements: dict
       contains:
         kind:
-          description: V(mailbox), V(remote), V(file), V(pipe), V(null) or V(error).
+          description: V(mailbox), V(remote), V(file), V(pipe), V(lmtp), V(null) or V(error).
           type: str
         value:
           description: The path of a mailbox or file, an address, a command, or the reason of an error.

@@ -24,7 +24,7 @@ MEMBERS_OF_LOOPS = 1000  # after the first loop: where each node leads back, nam
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, null or error, ``value`` what.
+    """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, lmtp, null or error, ``value`` what.
 
     ``via`` says what leads there (file:line, table or setting), ``account`` as whom it is written or run, ``next_hop``
     to which host a remote address is handed.

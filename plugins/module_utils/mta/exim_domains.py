@@ -116,10 +116,10 @@ class _Reading:
         elif _constant(text):
             made = self.expand(text)
             if made is None:
-                self.made.unlisted.append(f"{where}: {_kinds(text)}, which Exim cannot expand")
+                self.made.unlisted.append(f"{where}: {kinds(text)}, which Exim cannot expand")
             self._items(where, made or "")
         else:
-            self.made.unlisted.append(f"{where}: {_kinds(text)}")
+            self.made.unlisted.append(f"{where}: {kinds(text)}")
 
     def _items(self, where: str, text: str) -> None:
         for item in items_of(text):
@@ -142,7 +142,7 @@ class _Reading:
         elif item.startswith("/"):
             self._file(where, f"a file;{item}")
         else:
-            self.made.unlisted.append(f"{where}: {_kinds(item)}")
+            self.made.unlisted.append(f"{where}: {kinds(item)}")
 
     def _file(self, where: str, item: str) -> None:
         path = item.partition(";")[2].strip()
@@ -171,7 +171,7 @@ def _constant(text: str) -> bool:
     return text.replace("\\$", "").count("$") == len(CONSTANT.findall(text.replace("\\$", "")))
 
 
-def _kinds(text: str) -> str:
+def kinds(text: str) -> str:
     """What looks a domain up, without the query, which may hold a password."""
     files = [f"{kind};{path}" for kind, path in lookups(text)]
     others = re.findall(r"\$\{lookup\s*(?:\{(?:[^{}]|\{[^{}]*\})*\}\s*)?([a-z][\w-]*)\s*\{", text)

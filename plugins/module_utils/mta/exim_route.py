@@ -18,6 +18,7 @@ from ..aliases.expand import Destination, Edge, Step, stopped
 from ..aliases.sources import Source, forward, include, members
 from ..errors import UserError
 from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
+from .exim_domains import kinds
 from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, question, redirections, split
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 COMPILED = ("cdb", "dbm")
 PROMPT = "> "
+PORTS = {"smtp": "25", "smtps": "465", "submissions": "465", "submission": "587", "lmtp": "24"}
 FORCED = '"fail" requested'  # what Exim says of an expansion that shall fail
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MARK = f"--- end of one expansion {os.urandom(8).hex()} ---"  # nobody who writes what is looked up can know it
@@ -154,9 +156,13 @@ class Routers:
     def _one(self, condition: str, items: str) -> bool:
         found = self.expand(condition)
         if found is None:
-            why = self._failures.get(condition) or "it gave no answer"
-            raise UserError(f"Exim cannot tell what is in the list {items}: {why}")
+            raise self._cannot_tell(items, condition)
         return found == "1"
+
+    def _cannot_tell(self, items: str, asked: str) -> UserError:
+        """Without what Exim quotes: a query may hold a password."""
+        why = re.sub('".*"', '"..."', self._failures.get(asked) or "it gave no answer", flags=re.DOTALL)
+        return UserError(f"Exim cannot tell what is in a list ({kinds(items)}): {why}")
 
     def _varies(self, items: str, seen: tuple[str, ...] = ()) -> bool:
         """Whether a list of domains is another one for each address: then ``match_domain`` cannot be asked for it."""
@@ -172,7 +178,7 @@ class Routers:
             asked = filled(items, dict.fromkeys(("domain", "original_domain"), domain))
             made = self.expanded(asked)
             if made is None:
-                raise UserError(f"Exim cannot tell what is in the list {items}: {self._failures.get(asked, '')}")
+                raise self._cannot_tell(items, asked)
             text = made
         negated = False
         for item in items_of(text):
@@ -428,7 +434,7 @@ class Routers:
             return Step((), (self._delivered(case, via),))
         if driver == "manualroute":
             next_hop = self._next_hop(case)
-            return Step((), (Destination("remote", address.text, via, next_hop=next_hop),)) if next_hop else None
+            return Step((), (self._sent(case, via, next_hop),)) if next_hop else None
         if driver == "dnslookup":
             return Step((), (Destination("remote", address.text, via, next_hop=case.values["domain"]),))
         if driver == "ipliteral" and case.values["domain"].startswith("["):
@@ -443,9 +449,7 @@ class Routers:
                 hosts = self.expand(filled(rest, case.values)) or ""
         quoted = re.match(r'\s*"([^"]*)"', hosts or "")
         first = next(iter(items_of(quoted.group(1) if quoted else (hosts or "").split(" ")[0])), "")
-        name, sign, port = first.rpartition(":") if re.search(r"(\]|^[^:]+):\d+$", first) else (first, "", "")
-        name = name.strip("[]")
-        return f"[{name}]{sign}{port}" if name else ""
+        return _host(first)
 
     def _delivered(self, case: Case, via: str) -> Destination:
         transport = self._transports.get(case.router.get("transport"), Driver(""))
@@ -458,7 +462,24 @@ class Routers:
         if driver == "pipe":
             command = self.expand(filled(transport.get("command"), case.values)) or ""
             return Destination("pipe", command, via, name)
+        if driver == "lmtp":
+            way = transport.get("socket") or transport.get("command")
+            return Destination("lmtp", self.expand(filled(way, case.values)) or transport.name, via)
+        if driver == "smtp":
+            hosts = self.expand(filled(transport.get("hosts"), case.values)) or ""
+            return self._sent(case, via, _host(next(iter(items_of(hosts)), "")) or f"transport {transport.name}")
         return Destination("remote", case.address.text, via, next_hop=f"transport {transport.name}")
+
+    def _sent(self, case: Case, via: str, next_hop: str) -> Destination:
+        """Where an address ends that a transport gets which speaks SMTP or LMTP, at a port of its own."""
+        transport = self._transports.get(case.router.get("transport"), Driver(""))
+        port = self.expand(filled(transport.get("port"), case.values)) or ""
+        port = PORTS.get(port, port) if port.isdigit() or port in PORTS else ""
+        if port not in ("", "25") and not re.search(r":\d+$", next_hop.rpartition("]")[2]):
+            next_hop += f":{port}"
+        if transport.get("protocol") == "lmtp":
+            return Destination("lmtp", next_hop, via)
+        return Destination("remote", case.address.text, via, next_hop=next_hop)
 
     def _nowhere(self, address: Address, blank: str) -> Step:
         if blank:
@@ -498,6 +519,13 @@ class Routers:
         self._failures.update(dict.fromkeys(ended, done.err.strip().rpartition("\n")[2] or "it gave no answer"))
         if tries:
             self._ask(rest, lines, tries - 1)
+
+
+def _host(text: str) -> str:
+    """An item of a list of hosts, as a next hop."""
+    name, sign, port = text.rpartition(":") if re.search(r"(\]|^[^:]+):\d+$", text) else (text, "", "")
+    name = name.strip("[]")
+    return f"[{name}]{sign}{port}" if name else ""
 
 
 def source_of(path: str) -> str:

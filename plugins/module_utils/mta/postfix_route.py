@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .._system.host import Host
-    from .postfix_tables import Found, Tables
+    from .postfix_tables import Answer, Found, Tables
 
 CANONICAL, VIRTUAL, ROUTE = "canonical", "virtual", "route"
 LOCAL, ALIAS, MAILBOX, RELAY, OTHER = "local", "virtual alias", "virtual mailbox", "relay", "other"
@@ -331,9 +331,11 @@ class Router:
             names = self.maps(setting)
             answer = self.tables.find(names, address_keys(address, self.delimiters, False))
             if names and not answer.found:
-                return _unknown(address, setting, answer.problems)
+                return _unknown(address, setting, answer)
         if agent == "smtp":
             return Step((), (Destination("remote", address, route.via, next_hop=route.next_hop),))
+        if agent == "lmtp":
+            return Step((), (Destination("lmtp", route.next_hop, route.via),))
         if agent == "discard":
             return Step((), (Destination("null", f"discard:{route.next_hop}", route.via),))
         if agent == "error" or not agent:
@@ -352,7 +354,7 @@ class Router:
     def _virtual_mailbox(self, address: str) -> Step:
         answer = self.tables.find(self.maps("virtual_mailbox_maps"), address_keys(address, self.delimiters, False))
         if not answer.found:
-            return _unknown(address, "virtual_mailbox_maps", answer.problems)
+            return _unknown(address, "virtual_mailbox_maps", answer)
         path = "{}/{}".format(self.settings["virtual_mailbox_base"].rstrip("/"), answer.found.value)
         return Step((), (Destination("mailbox", path, answer.found.via),), answer.problems)
 
@@ -370,10 +372,13 @@ def _onward(node: Address, targets: list[Address], via: str) -> Step:
     return Step(tuple(Edge(node, target, via) for target in targets))
 
 
-def _unknown(address: str, setting: str, problems: tuple[Problem, ...]) -> Step:
+def _unknown(address: str, setting: str, answer: Answer) -> Step:
+    """What follows an address that no table of a setting has; or that one of them might have, which gave no answer."""
+    if answer.failed:
+        return Step((), (Destination("error", f"{setting} does not answer"),), answer.problems)
     message = f"{address} is in none of the tables of {setting}"
     problem = Problem("R3", FAIL, message, setting, f"add a line for {address} to one of them")
-    return Step((), (Destination("error", message, setting),), (*problems, problem))
+    return Step((), (Destination("error", message, setting),), (*answer.problems, problem))
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

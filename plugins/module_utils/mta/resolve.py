@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .adapter import Adapter, Opinion
 
 
+KEPT = ("mailbox", "file", "remote", "lmtp")  # ends that are no program
 NAME_MAX = 255  # octets of a file's name on every file system of Linux
 CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
@@ -109,10 +110,13 @@ def _resolve(judge: Judge, host: Host, adapter: Adapter, address: str, far_end: 
     def judged(node: Any) -> Step:
         here = steps[node]
         found = [problem for end in here.destinations for problem in judge.judged(end)]
+        if beside:  # a program that answers or counts is no end where another one keeps the mail
+            found = [problem for problem in found if (problem.id, problem.verdict) != ("R5", WARN)]
         return replace(here, problems=(*here.problems, *found))
 
     start = adapter.node(address)
     ends = walk(start, look, address=address).destinations
+    beside = any(end.kind in KEPT for end in ends)
     if far_end:
         far_end.expect([(end.next_hop, end.value) for end in ends if judge.asks(end)])
     walked = walk(start, judged, address=address)

@@ -15,7 +15,8 @@ BOX = "/var/mail/alice"
 
 
 def expansion(address, verdict="pass", kind="mailbox", value=BOX, problems=()):
-    ends = [{"kind": kind, "value": value}] if kind else []
+    kinds = (kind,) if isinstance(kind, str) else kind
+    ends = [{"kind": kind, "value": value} for kind in kinds if kind]
     return {
         "address": address,
         "verdict": verdict,
@@ -75,7 +76,17 @@ def landing(found=(), fate=("unknown", ""), kind="mailbox", unseen=None, **sent)
         ("inconclusive", {"kind": "remote", "fate": ("deferred", "refused")}),
         ("inconclusive", {"kind": "remote", "fate": ("unknown", "")}),
         ("fail", {"kind": "remote", "fate": ("bounced", "550")}),
+        ("pass", {"kind": "lmtp", "fate": ("sent", "250 2.0.0 Saved")}),
+        ("fail", {"kind": "lmtp", "fate": ("bounced", "550 5.1.1 User doesn't exist")}),
+        ("inconclusive", {"kind": "lmtp", "fate": ("deferred", "connect: No such file or directory")}),
+        ("inconclusive", {"kind": "lmtp", "fate": ("unknown", "")}),
         ("inconclusive", {"kind": "pipe"}),
+        ("inconclusive", {"kind": "pipe", "fate": ("sent", "delivered to command")}),
+        ("fail", {"kind": "pipe", "fate": ("bounced", "Command died with status 1")}),
+        ("inconclusive", {"kind": "pipe", "fate": ("deferred", "temporary failure")}),
+        ("pass", {"found": [(BOX, 1)], "kind": ("mailbox", "pipe"), "fate": ("sent", "")}),
+        ("fail", {"found": [(BOX, 1)], "kind": ("mailbox", "pipe"), "fate": ("bounced", "status 1")}),
+        ("fail", {"found": [], "kind": ("mailbox", "pipe"), "fate": ("sent", "")}),
         ("fail", {"kind": "null"}),
         ("fail", {"kind": "error"}),
         ("fail", {"kind": ""}),

@@ -20,6 +20,7 @@ VIRTUAL = {
     "files": dict.fromkeys(("/etc/postfix/virtual", "/etc/postfix/virtual.db"), "postmaster@example.net postmaster\n"),
 }
 LIST = "postmaster: :include:/etc/list\n"
+LMTP = "lmtp:unix:private/dovecot-lmtp"
 ME = {"uid": 1000, "gid": 1000}
 
 
@@ -209,7 +210,6 @@ STALE = {"stats": {"/etc/aliases": {"mtime": 3000.0}}}
                 "stats": {"/bin/procmail": {"kind": PROGRAM}, "/etc/procmailrc": {}},
             },
         ),
-        ("R5", "warn", {"aliases": GOOD, "mailbox_transport": "lmtp:unix:private/lmtp"}),
         ("R5", "warn", {"fallback_transport": "filter:", "stats": {"/usr/bin/filter": {"kind": PROGRAM}}}),
         ("R6", "warn", {"aliases": "postmaster: daemon\n"}),
         ("R6", "warn", {"aliases": "postmaster: locked\n"}),
@@ -362,6 +362,36 @@ def test_a_table_that_another_host_answers_for_is_inconclusive_while_it_does_not
     found = resolve(host, Postfix(host), "postmaster")
     assert [(problem.id, problem.verdict) for problem in found.problems] == [("R10", "inconclusive")]
     assert "Down" in found.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({"aliases": GOOD, "mailbox_transport": LMTP}, "postmaster"),
+        ({"virtual_mailbox_domains": "v.example", "virtual_transport": LMTP}, "postmaster@v.example"),
+        ({"transport_maps": f"inline:{{v.example={LMTP}}}"}, "postmaster@v.example"),
+    ],
+)
+def test_an_lmtp_server_is_an_end_of_its_own_of_which_the_log_will_tell(settings, address):
+    found = expansion(address, **settings)
+    assert [(end.kind, end.value) for end in found.destinations] == [("lmtp", "unix:private/dovecot-lmtp")]
+    assert (found.problems, found.verdict) == ((), "pass")
+
+
+def test_a_program_beside_a_mailbox_is_no_finding_and_a_missing_one_is():
+    kept = expansion("postmaster", aliases='postmaster: alice, "|/bin/prog"\n', stats={"/bin/prog": {"kind": PROGRAM}})
+    assert (kept.problems, kept.verdict) == ((), "pass")
+    gone = expansion("postmaster", aliases='postmaster: alice, "|/bin/gone"\n')
+    assert [(problem.id, problem.verdict) for problem in gone.problems] == [("R5", "fail")]
+
+
+@pytest.mark.parametrize("table", ["virtual_mailbox_maps", "relay_recipient_maps"])
+def test_a_table_of_recipients_that_does_not_answer_is_not_said_to_lack_one(table):
+    domains = {"virtual_mailbox_maps": "virtual_mailbox_domains", "relay_recipient_maps": "relay_domains"}[table]
+    host = FakeHost(**{domains: "v.example", table: "ldap:/etc/postfix/users.cf"})
+    host.postmap = lambda *_: Completed((), 1, "", "postmap: fatal: table ldap:/etc/postfix/users.cf: Down")
+    found = resolve(host, Postfix(host), "postmaster@v.example")
+    assert [(problem.id, problem.verdict) for problem in found.problems] == [("R10", "inconclusive")]
 
 
 def test_what_is_served_is_said_by_kind():

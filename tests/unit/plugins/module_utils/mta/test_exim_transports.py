@@ -1,0 +1,42 @@
+# Copyright (c) the mailops.postmaster contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where mail ends that one of Exim's transports gets: at an LMTP server, or at another host and one of its ports."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_route import Routers
+from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax import Driver
+from fakes import FakeHost
+
+SMTP = {"driver": "smtp", "port": "smtp", "protocol": "smtp"}
+OWN = {**SMTP, "hosts": "127.0.0.1"}
+HERE = {"driver": "accept"}
+HUB = {"driver": "manualroute", "route_list": "* hub.example"}
+LMTP = {"protocol": "lmtp", "port": "lmtp"}
+
+
+@pytest.mark.parametrize(
+    ("router", "transport", "end"),
+    [
+        (HERE, {"driver": "lmtp", "socket": "/run/dovecot/lmtp"}, ("lmtp", "/run/dovecot/lmtp", "")),
+        (HERE, {"driver": "lmtp", "command": "/usr/bin/lmtpd -s"}, ("lmtp", "/usr/bin/lmtpd -s", "")),
+        (HERE, {**OWN, **LMTP}, ("lmtp", "[127.0.0.1]:24", "")),
+        (HERE, {**OWN, "protocol": "lmtp", "port": "10024"}, ("lmtp", "[127.0.0.1]:10024", "")),
+        (HUB, {**SMTP, **LMTP}, ("lmtp", "[hub.example]:24", "")),
+        (HERE, OWN, ("remote", "x@a.example", "[127.0.0.1]")),
+        (HERE, {**OWN, "port": "10025"}, ("remote", "x@a.example", "[127.0.0.1]:10025")),
+        (HERE, {**OWN, "hosts": "relay.example::587 : b.example"}, ("remote", "x@a.example", "[relay.example]:587")),
+        (HUB, SMTP, ("remote", "x@a.example", "[hub.example]")),
+        (HUB, {**SMTP, "port": "587"}, ("remote", "x@a.example", "[hub.example]:587")),
+        (HUB, {**SMTP, "port": "submission"}, ("remote", "x@a.example", "[hub.example]:587")),
+        (HERE, {"driver": "appendfile", "file": "/var/mail/x"}, ("mailbox", "/var/mail/x", "")),
+    ],
+)
+def test_a_transport_leads_to_its_server_and_its_port(router, transport, end):
+    host = FakeHost()
+    routers = Routers(host, {}, [Driver("r", {**router, "transport": "t"})], [Driver("t", transport)])
+    routers.matches = lambda *_: True
+    (found,) = routers.step(routers.address("x@a.example")).destinations
+    assert (found.kind, found.value, found.next_hop) == end
