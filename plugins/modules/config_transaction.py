@@ -38,7 +38,8 @@ options:
       - V(apply) brings about what the other options want. V(confirm) keeps what is pending, V(rollback) brings back
         what was there before.
       - It is an error to confirm a transaction that was rolled back, or the other way round.
-      - V(gathered) changes nothing. It looks at the host that a change is for, and asks no MTA.
+      - V(gathered) changes nothing. It looks at the host that a change is for, and asks no MTA. It fails where
+        O(aliases) would make mail go round in a loop.
     type: str
     choices: [apply, confirm, rollback, gathered]
     default: apply
@@ -464,7 +465,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.runner import r
 
 if TYPE_CHECKING:
     # Ansible sends to a host what is imported anywhere. There only that is loaded which the state needs.
-    from ansible_collections.mailops.postmaster.plugins.module_utils.mta.survey import gathered
+    from ansible_collections.mailops.postmaster.plugins.module_utils.mta.gathered import gathered
     from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
     from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.transaction import apply
 
@@ -476,7 +477,7 @@ STATES = {
     "apply": ("transaction.transaction", "apply"),
     "confirm": ("transaction.end", "end"),
     "rollback": ("transaction.end", "end"),
-    "gathered": ("mta.survey", "gathered"),
+    "gathered": ("mta.gathered", "gathered"),
 }
 MTAS = ["exim", "opensmtpd", "postfix", "sendmail"]
 WORDS = {"type": "list", "elements": "str"}

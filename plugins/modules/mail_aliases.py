@@ -47,7 +47,8 @@ options:
     type: dict
     required: true
   strategy:
-    description: V(merge) keeps the other entries of the table, V(exact) removes them, and keeps the comments.
+    description:
+      - V(merge) keeps all other lines of the table, whatever they say. V(exact) removes them, and keeps the comments.
     type: str
     choices: [merge, exact]
     default: merge

@@ -19,7 +19,7 @@ from .._system.process import NoAnswerError, readable
 from ..errors import UserError
 from .compile import Compiler
 from .edit import edit, hunks
-from .table import ParseError, target
+from .table import target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,16 +53,13 @@ def apply_alone(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict
         return apply(host, params, check_mode, state)
 
 
-def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -> dict[str, Any]:
-    """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock, which is
-    in the directory ``state``. Without that nothing may be changed."""
+def planned(params: Mapping[str, Any]) -> tuple[Image | None, Edit]:
+    """The table as it is, and what has to change in it for ``params``. Raises where it cannot say what they want."""
     path = params["path"]
     wanted = _wanted(params["entries"])
     image = read_image(path)
     try:
         found = edit(image.content if image else b"", wanted, params["strategy"] == "exact")
-    except ParseError as error:
-        raise UserError(f"{path}:{error.line}: {error.reason}; mend this line first, nothing was changed") from error
     except ValueError as error:
         raise UserError(f"entries: {error}") from error
     if found.loop:
@@ -70,6 +67,14 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -
             f"entries: with {path} as it would then be, mail goes round in a loop: {' -> '.join(found.loop)}; nothing"
             " was changed. Let one of these names lead to a person's mailbox"
         )
+    return image, found
+
+
+def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -> dict[str, Any]:
+    """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock, which is
+    in the directory ``state``. Without that nothing may be changed."""
+    path = params["path"]
+    image, found = planned(params)
     changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"], _mode(params.get("compiled_mode")))
     rebuild = (changed or image is not None) and compiler.due(changed)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .lines import Lines
-from .table import NAME, ParseError, comments, fold, new_entry, rewritten
+from .table import NAME, Entry, ParseError, comments, fold, new_entry, rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from .table import Entry, Target
+    from .table import Target
 
 PRESENT, ABSENT, CHANGED, ADDED, REMOVED = "present", "absent", "changed", "added", "removed"
 
@@ -68,9 +68,10 @@ class Edit:
 def edit(content: bytes, wanted: Mapping[str, Iterable[Target]], exact: bool = False) -> Edit:
     """What gives these names these targets, where no targets stand for no entry.
 
-    An entry that says so already keeps every octet; another one keeps its place, and the comments around and in it. New
-    entries come last. Of a name's entries only the first stays. ``exact`` takes all other names out. Raises
-    ``ValueError`` for what cannot stand in a table, and ``ParseError`` for a managed entry that cannot be read.
+    An entry that says so already keeps every octet; another one, and one that cannot be read, keeps its place, and the
+    comments around and in it. New entries come last. Of a name's entries only the first stays. ``exact`` takes out all
+    other names, and what is no entry: some MTAs read a line without a colon as one. Raises ``ValueError`` for what
+    cannot stand in a table.
     """
     targets = {fold(name): tuple(dict.fromkeys(found)) for name, found in wanted.items()}
     if len(targets) < len(wanted):
@@ -82,7 +83,7 @@ def edit(content: bytes, wanted: Mapping[str, Iterable[Target]], exact: bool = F
     changed = _Changes()
     for start, name in _every(lines) if exact else _managed(lines, targets):
         text, to = lines.text(start), missing.pop(name, ())
-        entry = _entry(lines, start) if to else None
+        entry = _entry(lines, start, name) if to else None
         if entry and entry.targets == to:
             states[name] = PRESENT
             continue
@@ -90,7 +91,7 @@ def edit(content: bytes, wanted: Mapping[str, Iterable[Target]], exact: bool = F
         changed.add(start, lines.end(start), _octets(new))
         removed += name not in targets
         if name in targets or removed <= MOST_NAMES:
-            states[name] = CHANGED if targets.get(name) else REMOVED
+            states[name or text.strip()] = CHANGED if targets.get(name) else REMOVED
     new = "".join(new_entry(name, to) + end for name, to in missing.items() if to)
     if new:
         gap = "" if _last_octet(content, changed.all()) in (b"", b"\n") else end
@@ -150,16 +151,17 @@ def _managed(lines: Lines, names: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _every(lines: Lines) -> Iterator[tuple[int, str]]:
+    """Where each logical line begins, and its name; the empty one where it has none."""
     for start in lines.every():
-        name = lines.key(start)
-        yield start, _entry(lines, start).name if name is None else name
+        yield start, lines.key(start) or ""
 
 
-def _entry(lines: Lines, start: int) -> Entry:
+def _entry(lines: Lines, start: int, name: str) -> Entry:
+    """The entry at ``start``; without targets where nobody can read which ones it has."""
     try:
         return lines.entry(start)
-    except ParseError as error:
-        raise ParseError(lines.number(start) + error.line - 1, error.reason) from error
+    except ParseError:
+        return Entry(lines.number(start), name, (), lines.text(start))
 
 
 def _targets(lines: Lines, name: str, managed: Mapping[str, Sequence[Target]], exact: bool) -> Sequence[Target]:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..aliases.sources import Source
 from ..errors import UserError
-from ..smtp.transport import can_listen
-from ..transaction.journal import UNCHANGED
 from ..transaction.store import Store
 from .present import look
 from .sendmail_name import short_name
@@ -23,21 +21,6 @@ if TYPE_CHECKING:
 
 TABLE = "/etc/aliases"
 TAG = "+"  # what the configurations of all backends take for the beginning of a tag
-
-
-def gathered(host: Host, params: Mapping[str, Any], _check_mode: bool) -> dict[str, Any]:
-    """The result of the module config_transaction for ``state=gathered``."""
-    table = (params["aliases"] or {}).get("path") or TABLE
-    found = survey(host, params["packages"], params["state_dir"])
-    foreign = [address for address in params["listen"] if not can_listen(address)]
-    return {
-        "state": UNCHANGED,
-        "transaction": "",
-        **found,
-        # the MTA that these packages will be knows this tag; what the one that is there knows nobody has asked
-        "names": kinds(host, params["names"], table, TAG if params["packages"] else ""),
-        "foreign": foreign,
-    }
 
 
 def survey(host: Host, packages: Sequence[str], state_dir: str) -> dict[str, Any]:

@@ -119,6 +119,17 @@ def test_a_host_is_looked_at_and_nothing_is_changed(run, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["aliases"]
 
 
+@pytest.mark.parametrize(
+    ("others", "said"), [("alice: ops\nops: postmaster\n", "alice -> ops -> postmaster"), ("", "")]
+)
+def test_a_loop_through_the_table_as_it_is_is_told_when_the_host_is_looked_at(run, tmp_path, others, said):
+    (tmp_path / "aliases").write_text(others + ":fail: Gone (see web\nwhat is this\n")
+    table = {"path": str(tmp_path / "aliases"), "entries": {"postmaster": "alice"}}
+    found = run(state="gathered", aliases=table)
+    assert (found["failed"], said in found.get("msg", "")) == (bool(said), True)
+    assert (tmp_path / "aliases").read_text() == others + ":fail: Gone (see web\nwhat is this\n"
+
+
 @pytest.mark.parametrize(("packages", "tagged"), [(["postfix"], "alias"), ([], "none")])
 def test_a_tag_is_none_where_no_backend_is_to_be_set_up(run, tmp_path, monkeypatch, packages, tagged):
     monkeypatch.setattr(Host, "ask", lambda *_given, **_how: Completed((), 1, "", ""))

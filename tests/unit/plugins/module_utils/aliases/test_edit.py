@@ -12,7 +12,7 @@ import whole_table
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import edit as edits
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import lines
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.edit import cycle, edit, hunks
-from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import ParseError, Target, parse, target
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import Target, parse, target
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,16 +124,56 @@ def test_what_is_shown_of_an_edit_is_bounded(text):
     assert found.removed == text.count(":")
 
 
-def test_a_managed_entry_that_cannot_be_read_is_reported_with_its_line():
-    with pytest.raises(ParseError) as error:
-        edit(b"# x\nb: c\na: d,\n (e\n", wanted(a=["z"]))
-    assert error.value.line == 3
+# What no reader of tables understands, and what people and other programs have written into them all the same.
+ODD = {
+    "a mark of the byte order": "\ufeffroot: alice\n",
+    "a reply of Exim with an open parenthesis": "bob: :fail: Gone (see web\n",
+    "the same as a line of its own": ":fail: Gone (see web\n",
+    "no colon": "bob alice\n",
+    "one word": "bob\n",
+    "a continuation of nothing": "  bob: alice\n",
+    "an open quote": '"bob: alice\n',
+    "an open quote behind the colon": 'bob: "alice\n',
+    "no name": ": alice\n",
+    "a name of postfix's kind": "root = alice\n",
+    "octets that are no text": "m\udcfcller: bob\n",
+    "NUL": "a\0b: c\n",
+    "lines of two kinds": "b: c\r\nfoo\r\n",
+    "a line that something odd continues": "bob\n  (alice\n",
+    "UTF-16": "\udcff\udcfea\0:\0 \0b\0\n\0",
+}
 
 
-def test_exact_reports_a_line_that_is_no_entry():
-    with pytest.raises(ParseError) as error:
-        edit(b"a: b\n\nwhat is this\n", wanted(a=["b"]), exact=True)
-    assert error.value.line == 3
+@pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
+@pytest.mark.parametrize(("before", "behind"), [("", ""), ("", "d: e\n"), ("# c\nd: e\n", "# f\n")])
+def test_a_line_that_nobody_understands_stops_nothing_and_stays_as_it_is(odd, before, behind):
+    found = edited(before + odd + behind, wanted(postmaster=["alice"]))
+    end = "\r\n" if odd.endswith("\r\n") and not before else "\n"
+    gap = "" if (odd + behind).endswith("\n") else "\n"
+    assert found == f"{before}{odd}{behind}{gap}postmaster: alice{end}"
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
+def test_exact_takes_such_a_line_out_unless_no_mta_reads_it(odd):
+    kept = odd if odd.startswith(" ") else ""
+    assert edited(odd, wanted(d=["x"]), exact=True).replace("\r", "") == f"{kept}d: x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("# x\nb: c\na: d,\n (e\nf: g\n", "# x\nb: c\na: z\nf: g\n"),
+        ("a: :fail: Gone (see web\n# x\n", "a: z\n# x\n"),
+        ('"A" :\t"|/bin/x\n# x\n  y\n', '"A" :\tz\n# x\n'),
+    ],
+)
+def test_a_managed_entry_that_cannot_be_read_gets_its_targets_in_its_place(text, after):
+    assert edited(text, wanted(a=["z"])) == after
+
+
+def test_exact_counts_what_is_no_entry_and_names_it_by_what_it_says():
+    found = edit(b"a: b\n\nwhat is this\n", wanted(a=["b"]), exact=True)
+    assert (found.removed, found.states) == (1, {"a": "present", "what is this": "removed"})
 
 
 EDITS = {
