@@ -365,10 +365,8 @@ class Transaction:
     def _put_in_place(self, changes: Sequence[Change], how: str) -> str:
         """Swap, activate, and write the aliases; an empty string, or what went wrong."""
         try:
-            if self._aliases and self._aliases["changed"]:
-                for path in self._alias_files():
-                    disk.keep(path)
-            for path in self._derived():
+            tables = self._alias_files() if self._aliases and self._aliases["changed"] else []
+            for path in [*tables, *self._derived()]:
                 disk.keep(path)
             disk.prepare(changes)
             # where another MTA is put in place nothing serves, and there is no way but on
