@@ -435,7 +435,7 @@ class Routers:
         if driver == "manualroute":
             next_hop = self._next_hop(case)
             return Step((), (self._sent(case, via, next_hop),)) if next_hop else None
-        if driver == "dnslookup":
+        if driver == "dnslookup" and not case.values["domain"].startswith("["):  # a literal is no name
             return Step((), (Destination("remote", address.text, via, next_hop=case.values["domain"]),))
         if driver == "ipliteral" and case.values["domain"].startswith("["):
             return Step((), (Destination("remote", address.text, via, next_hop=case.values["domain"]),))

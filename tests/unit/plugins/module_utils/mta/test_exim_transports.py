@@ -40,3 +40,11 @@ def test_a_transport_leads_to_its_server_and_its_port(router, transport, end):
     routers.matches = lambda *_: True
     (found,) = routers.step(routers.address("x@a.example")).destinations
     assert (found.kind, found.value, found.next_hop) == end
+
+
+def test_a_literal_is_nothing_that_the_dns_is_asked_for():
+    """So that an address literal of the host itself is no loop where no router takes literals, as in stock Debian."""
+    host = FakeHost()
+    routers = Routers(host, {}, [Driver("r", {"driver": "dnslookup", "transport": "t"})], [Driver("t", SMTP)])
+    assert [end.kind for end in routers.step(routers.address("x@[192.0.2.1]")).destinations] == ["error"]
+    assert [end.kind for end in routers.step(routers.address("x@a.example")).destinations] == ["remote"]
