@@ -34,7 +34,8 @@ MEANINGS = (
     (re.compile(r"[$`{}\\]"), "configurations of MTAs have variables and commands with $, `, { and \\"),
     (re.compile(r"[^\x00-\x7f]"), "the letters are those of ASCII, for the MTAs do without SMTPUTF8 (RFC 6531)"),
     (re.compile(r"\."), "a dot stands between two others of these (RFC 5321 section 4.1.2)"),
-    (re.compile(r'[ "(),;<>@\[\]]'), "it would need quotes, which OpenSMTPD does not take"),
+    (re.compile(r"@"), "what stands behind the @ is a domain, and no part of it"),
+    (re.compile(r'[ "(),;<>\[\]]'), "it would need quotes, which OpenSMTPD does not take"),
 )
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}")
@@ -59,7 +60,7 @@ A_TARGET = (
     " -, it may have a tag (name+tag), and before an @ any of +='&~/, too"
 )
 A_REASON = "1 to 80 letters, digits, spaces and any of .()/_+-"
-A_DAY = "the last day of the block (2026-12-31)"
+A_DAY = "the last day of the block, as year-month-day (2026-12-31)"
 A_TEXT = "text without line breaks, control characters and characters that are not seen"
 JOINED = "; write a domain that has joiners as its A-label (xn--...)"
 

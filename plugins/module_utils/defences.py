@@ -9,13 +9,13 @@ does not, and it is narrow: single clients are blocked, each for a reason and un
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from . import canonical
 from .networks import labels
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping
 
     from .mistakes import Collector
@@ -67,5 +67,10 @@ def _blocked(note: Collector, variable: str, value: Any) -> dict[str, Any]:
         "client": client,
         "labels": labels(client),
         "reason": note.canonical(f"{variable}.reason", item["reason"], canonical.reason),
-        "until": note.canonical(f"{variable}.until", str(item["until"]), canonical.day),
+        "until": note.canonical(f"{variable}.until", _written(item["until"]), canonical.day),
     }
+
+
+def _written(until: Any) -> Any:
+    """A day as a user writes it; YAML makes a date of one that is in no quotes."""
+    return until.isoformat() if isinstance(until, dt.date) and not isinstance(until, dt.datetime) else until

@@ -306,6 +306,8 @@ def _listen(note: Collector, service: str, value: Any) -> list[str]:
         return ["loopback"]
     if service == "closed" and set(found) <= {"loopback"}:
         note.add(NAMES.listen, value, f"all, or addresses of this host that {NAMES.service}: closed can close")
+    if service == "mx" and value == []:
+        note.add(NAMES.listen, value, f"one or more of these: {canonical.A_LISTENER}")
     return found if service == "mx" or "all" in found else _unique([*found, "loopback"])
 
 

@@ -90,6 +90,11 @@ def test_a_blocked_network_is_known_by_its_texts_too():
         ("mta_postmaster_blocked_clients", [{**FLOOD, "reason": "it's ${run}"}], "letters, digits"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "reason": ""}], "1 to 80"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "soon"}], "the last day"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "20260101"}], "'20260101' is not allowed here"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": 20260101}], "until: 20260101 is not allowed here"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "2026-W01-1"}], "as year-month-day (2026-12-31)"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": None}], "until: None is not allowed here"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": dt.datetime(2026, 12, 31, 5)}], "as year-month-day"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "2026-02-30"}], "the last day"),
     ],
 )

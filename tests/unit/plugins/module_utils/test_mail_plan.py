@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 GOOD = {"mta_hostname": "mx1.example.org", "mta_domains": ["example.org"], "mta_postmaster": "alice"}
 LONG = ".".join(["a" * 63] * 4)
 FLOOD = {"client": "192.0.2.7", "reason": "floods since May", "until": "2026-12-31"}
+NO_NUMBERS = (None, [], {}, "", "12x", "-1", "1e3", "0x10", 1.5, True, [300], float("nan"))
 UNSEEN = ("\u202e", "\u2066", "\ufeff", "\x85", "\x9b", "\x1b", "\u200b", "\ud800", "\udc80")
 
 
@@ -66,6 +67,11 @@ def model(**changes):
         ("mta_virtual_domains", {"example.org": {}}, "does not stand in mta_domains"),
         ("mta_virtual_domains", {"MX1.example.org.": {}}, "'MX1.example.org.' is not allowed here"),
         ("mta_virtual_domains", {"mx1.example.org": {}}, "does not stand in mta_hostname as well"),
+        (
+            "mta_relay_domains",
+            {"MX1.example.org": "192.0.2.7"},
+            "'MX1.example.org' is not allowed here; allowed: a domain that",
+        ),
         ("mta_relay_domains", {"Example.ORG": "primary.example.com"}, "'Example.ORG' is not allowed here"),
         ("mta_command_timeout", "120s", "a whole number from 10 to 3600"),
         ("mta_command_timeout", 9, "a whole number from 10 to 3600"),
@@ -79,6 +85,16 @@ def model(**changes):
         ("mta_listen", "all", "a list"),
         ("mta_listen", ["everywhere"], "all, loopback, or addresses"),
         ("mta_listen", [1], "all, loopback, or addresses"),
+        ("mta_listen", [], "one or more of these: all, loopback, or addresses"),
+        ("role_addresses_targets", {"abuse@example.org": "bob"}, "what stands behind the @ is a domain"),
+        *(
+            (name, value, "a whole number from 10")
+            for name in ("mta_confirm_timeout", "mta_command_timeout")
+            for value in NO_NUMBERS
+        ),
+        *(("mta_message_size", value, "a whole number from 65536") for value in NO_NUMBERS),
+        *(("mta_greylist", value, "a whole number from 0 to 86400") for value in NO_NUMBERS),
+        *(("mta_client_rate", value, "0 for any number, or a whole number from 100 to 100000") for value in NO_NUMBERS),
         ("mta_trusted_networks", [True], "an IPv4 or IPv6 address or network"),
         ("mta_trusted_networks", ["192.0.2.1/24"], "an IPv4 or IPv6 address or network"),
         ("mta_extra_settings", {" ": 1}, "the name of a native setting"),
@@ -208,6 +224,32 @@ def test_a_target_that_a_domain_of_the_host_has_or_that_is_elsewhere_is_allowed(
         role_addresses_targets={"noc": target},
     )
     assert found["aliases"]["noc"] == [target]
+
+
+def test_a_host_name_that_is_a_domain_elsewhere_is_no_mistake_of_the_list_of_domains():
+    with pytest.raises(BadInputError) as caught:
+        model(
+            mta_hostname="Mail.Example.org.",
+            mta_domains=["mail.example.org"],
+            mta_virtual_domains={"MAIL.example.org": {}},
+        )
+    (error,) = caught.value.errors
+    assert error.startswith("mta_virtual_domains: 'MAIL.example.org' is not allowed here; ")
+    assert "does not stand in mta_hostname as well" in error
+
+
+def test_a_dot_at_the_end_of_a_domain_is_accepted_wherever_one_stands():
+    dotted = model(
+        mta_hostname="mx1.example.org.",
+        mta_domains=["example.org."],
+        mta_virtual_domains={"example.net.": {"sales": "alice@example.org."}},
+        mta_relay_domains={"example.com.": "primary.example.com."},
+        mta_blocklists=["list.example.org."],
+        role_addresses_domains={"example.net.": {"abuse": "alice@example.org"}},
+    )
+    assert not [text for text in strings({**dotted, "names": []}) if text.endswith(".")]
+    longest = f"{'a.' * 125}org"
+    assert model(mta_domains=[longest + "."])["local"][1] == longest
 
 
 @pytest.mark.parametrize("domains", [["example.org", "example.org"], ["example.org", "MX1.example.org"]])
