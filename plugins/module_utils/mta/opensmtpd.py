@@ -19,9 +19,9 @@ from . import opensmtpd_log
 from .adapter import AliasFile, Served, Table, kind_in
 from .opensmtpd_deliver import next_hop
 from .opensmtpd_expand import Agent, Node
-from .opensmtpd_rules import Rules
+from .opensmtpd_rules import Rules, names_domain
 from .opensmtpd_syntax import parse
-from .opensmtpd_tables import RESTART, Tables, rebuild, source
+from .opensmtpd_tables import RESTART, Tables, foreign, rebuild, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,22 @@ class OpenSMTPD:
             tuple(name for name, kind in kinds.items() if kind == "virtual"),
             hops,
             tuple(name for name in local if name.startswith("[")),
+            tuple(dict.fromkeys(self._unlisted())),
         )
+
+    def _unlisted(self) -> Iterator[str]:
+        """What may hold more domains: tables that smtpd asks a program for, and patterns."""
+        for rule in self._config.rules:
+            for condition in rule.conditions:
+                table = condition.table
+                if not rule.action or condition.negated or condition.what != "for domain" or table is None:
+                    continue
+                where = f"match for domain <{table.name}>" if table.name else "match for domain"
+                if foreign(table):
+                    yield f"{where}: {table.type}"
+                for key in self._tables.keys(table):
+                    if condition.regex or "*" in key:
+                        yield f"{where}: {key}"
 
     def _domains(self) -> Iterator[tuple[str, Action]]:
         """The domains that rules name, each with what is done with its mail, in the order of the rules."""
@@ -112,7 +127,12 @@ class OpenSMTPD:
         return [name for name in names if "*" not in name]
 
     def kind_of(self, domain: str) -> str:
-        return kind_in(self.served(), domain)
+        kind = kind_in(self.served(), domain)
+        rule = None if kind != "none" else self._rules.find("postmaster", domain)
+        if rule is None or not rule.action or not any(map(names_domain, rule.conditions)):
+            return kind
+        action = rule.action
+        return "relay" if action.method == "relay" else "virtual" if action.table("virtual") else "local"
 
     def tables(self) -> list[Table]:
         """The tables that are read from files, and the files of the configuration itself."""

@@ -21,6 +21,7 @@ from .opensmtpd_deliver import deliver, next_hop
 from .opensmtpd_forward import forward
 from .opensmtpd_items import ADDRESS, ERROR, FILE, INCLUDE, LOCAL_PART, PROGRAM, USER, Item, items, split
 from .opensmtpd_syntax import Action
+from .opensmtpd_tables import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -262,6 +263,8 @@ class Session:
             return False
         here.problems += self._agent.tables.problems(table)
         content = self._agent.tables.content(table)
+        if foreign(table):
+            return True  # where the mail goes only smtpd knows
         if content.broken:
             here.ends.append(Destination("error", here.node.text))
             return True

@@ -8,10 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import UserError
+from .opensmtpd_tables import foreign
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .opensmtpd_syntax import Condition, Config, Rule
     from .opensmtpd_tables import Tables
 
+BY_ADDRESS = ("for domain", "for rcpt-to", "rcpt-to")  # conditions on whom mail is for
 STRANGER, LOCAL, INTERNAL = "stranger", "local", "internal"
 
 
@@ -34,12 +40,20 @@ class Rules:
         self.local_names = (hostname, "localhost")
 
     def find(self, user: str, domain: str, internal: bool = False) -> Rule | None:
-        """The rule for an address. What no stranger may send to is looked at as this host's own mail."""
+        """The rule for an address. Raises UserError where a table that only smtpd can look into decides that.
+
+        What no stranger may send to is looked at as this host's own mail."""
+        passed: list[Condition] = []
         for sender in (INTERNAL,) if internal else (STRANGER, LOCAL):
             for rule in self._config.rules:
                 mail = Mail(user, domain, sender)
                 if all(self._holds(condition, mail) for condition in rule.conditions):
+                    if passed and not any(map(names_domain, rule.conditions)):
+                        raise _not_known(domain, passed)
                     return rule
+                passed += [condition for condition in rule.conditions if _unseen(condition)]
+        if passed:
+            raise _not_known(domain, passed)
         return None
 
     def _holds(self, condition: Condition, mail: Mail) -> bool:
@@ -90,3 +104,19 @@ def _expression_matches(value: str, expression: str) -> bool:
         return bool(re.search(expression, value, re.IGNORECASE))
     except re.error:
         return False
+
+
+def _unseen(condition: Condition) -> bool:
+    """Whether a condition depends on a table of domains or addresses that only smtpd can look into."""
+    return condition.what in BY_ADDRESS and condition.table is not None and foreign(condition.table)
+
+
+def names_domain(condition: Condition) -> bool:
+    """Whether a condition says of a domain that mail for it is meant."""
+    return condition.what in (*BY_ADDRESS, "for local") and not condition.negated
+
+
+def _not_known(domain: str, conditions: Sequence[Condition]) -> UserError:
+    tables = [condition.table for condition in conditions if condition.table]
+    names = ", ".join(dict.fromkeys(f"{table.name} ({table.type})" for table in tables))
+    return UserError(f"only smtpd can tell whether it serves {domain}, from the table {names}")

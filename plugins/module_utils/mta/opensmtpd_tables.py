@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._system.host import Account
 from ..aliases.sources import Source
-from ..verdict import FAIL, Problem
+from ..verdict import FAIL, INCONCLUSIVE, Problem
 from .log import accounts
 from .opensmtpd_log import ACCOUNTS
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 STARTED = "/run/smtpd.pid"
 RESTART = "systemctl restart opensmtpd"
+
+
+READ = ("static", "file", "db")  # types of tables that can be looked into; smtpd asks a program of its own for others
 
 
 class Entry(NamedTuple):
@@ -68,6 +71,10 @@ class Tables:
         stale, broken = self.stale(table), self.content(table).broken
         if stale:
             return (Problem("R10", FAIL, stale, table.path, f"run `{' '.join(rebuild(table))}`"),)
+        if foreign(table):
+            remedy = "look at what arrives, or at the program that answers for the table"
+            message = f"nobody but smtpd can look into the table {table.name}: {broken}"
+            return (Problem("R10", INCONCLUSIVE, message, f"table {table.name}", remedy),)
         if broken:
             where = table.path or f"table {table.name}"
             return (Problem("R10", FAIL, f"the table {table.name} cannot be read: {broken}", where, "mend it"),)
@@ -161,6 +168,11 @@ class Tables:
             entry = written.entry(key) if written else None
             found[key.lower()] = Entry(value, f"{text}:{entry.line}" if entry else table.path)
         return Content(found)
+
+
+def foreign(table: Table) -> bool:
+    """Whether only smtpd can look into a table, by a program of its own (table-sqlite, table-ldap and the like)."""
+    return not table.entries and table.type not in READ
 
 
 def source(table: Table) -> str:

@@ -190,6 +190,57 @@ def test_the_host_is_described_by_its_configuration():
     assert (own.trusts_itself, OpenSMTPD(Smtpd(GOOD)).trusts_itself) == (True, False)
 
 
+SQL = """\
+table names sqlite:/etc/mail/sqlite.conf
+table aliases file:/etc/aliases
+listen on 0.0.0.0
+action "here" mbox alias <aliases>
+action "there" relay
+match from any for domain "mail.example.org" action "here"
+match from any for domain <names> action "here"
+match for any action "there"
+"""
+
+
+@pytest.mark.parametrize(
+    ("conf", "unlisted"),
+    [
+        (SQL, ("match for domain <names>: sqlite",)),
+        (SQL.replace("sqlite:", "ldap:"), ("match for domain <names>: ldap",)),
+        (SQL.replace("sqlite:/etc/mail/sqlite.conf", "{ a.example }"), ()),
+        (SQL.replace("sqlite:/etc/mail/sqlite.conf", "{ *.a.example }"), ("match for domain <names>: *.a.example",)),
+        (SQL.replace("<names>", '"*.a.example"'), ("match for domain: *.a.example",)),
+        (CONF, ()),
+        (DEFAULT, ()),
+    ],
+)
+def test_a_table_of_domains_that_only_smtpd_can_ask_is_named(conf, unlisted):
+    assert OpenSMTPD(Smtpd(GOOD, conf)).served().unlisted == unlisted
+
+
+def test_what_only_smtpd_can_tell_of_a_domain_is_not_said():
+    host = Smtpd(GOOD, SQL)
+    with pytest.raises(UserError, match=r"only smtpd can tell whether it serves a\.example, .* names \(sqlite"):
+        OpenSMTPD(host).kind_of("a.example")
+    found = resolve(host, OpenSMTPD(host), "postmaster@a.example")
+    assert found.verdict == "inconclusive"
+    assert "names (sqlite)" in found.problems[0].message
+    assert resolve(host, OpenSMTPD(host), "postmaster@mail.example.org").verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("conf", "kind"), [(SQL.replace("sqlite:/etc/mail/sqlite.conf", "{ *.a.example }"), "local"), (CONF, "none")]
+)
+def test_the_rules_say_what_a_domain_is_that_a_pattern_matches(conf, kind):
+    assert OpenSMTPD(Smtpd(GOOD, conf)).kind_of("x.a.example") == kind
+
+
+def test_a_table_of_aliases_that_only_smtpd_can_ask_is_no_finding_against_the_host():
+    found = expansion("postmaster", conf=DEFAULT.replace("file:/etc/aliases", "sqlite:/etc/mail/sqlite.conf"))
+    assert ([end.kind for end in found.destinations], found.verdict) == ([], "inconclusive")
+    assert [(problem.id, problem.verdict) for problem in found.problems] == [("R10", "inconclusive")]
+
+
 @pytest.mark.parametrize(
     ("conf", "wanted"),
     [
