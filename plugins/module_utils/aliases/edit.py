@@ -146,8 +146,9 @@ def cycle(names: Iterable[str], targets: Callable[[str], Sequence[Target]]) -> l
 
 
 def _managed(lines: Lines, names: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Where the entries of these names begin, in order."""
-    yield from sorted((start, name) for name in names for start in lines.starts(name) if lines.key(start) == name)
+    """Where the entries of these names begin, and what is one for some MTAs alone, as without a colon; in order."""
+    starts = ((start, name) for name in names for start in lines.starts(name))
+    yield from sorted((start, name) for start, name in starts if lines.key(start) in (name, None))
 
 
 def _every(lines: Lines) -> Iterator[tuple[int, str]]:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 FEW = 32  # names that are searched for, one by one, before an index is made
 PLACE = (1 << 40) - 1  # the bits of an index's item that are a place; those above are of a hash
 
-_SIMPLE_KEY = re.compile(rb'^([^\s",:()<>#][^\s",:()<>]*)[ \t\r\f\v]*(?::|$)', re.MULTILINE)
-_BEHIND_A_NAME = re.compile(rb"[ \t\r\f\v]*(?::|\n|$)")
+_SIMPLE_KEY = re.compile(rb'^([^\s",:()<>#][^\s",:()<>]*)(?=[\s:]|$)', re.MULTILINE)
+_BEHIND_A_NAME = re.compile(rb"[\s:]|$")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _WITHIN = tuple(sign.encode() for sign in BLANK + "#\n")
 
@@ -43,7 +43,7 @@ class Lines:
         return next((start for start in self.starts(name) if self.key(start) == name), None)
 
     def starts(self, name: str) -> list[int]:
-        """Where entries of a name in lower case may begin, in order."""
+        """Where entries of a name in lower case may begin, and lines that begin with it and are none, in order."""
         self._asked += 1
         if self._asked > FEW and self._all is None:
             self._all = index(self._every_key())

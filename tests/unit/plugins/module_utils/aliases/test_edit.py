@@ -159,15 +159,23 @@ def test_exact_takes_such_a_line_out_unless_no_mta_reads_it(odd):
     assert edited(odd, wanted(d=["x"]), exact=True).replace("\r", "") == f"{kept}d: x\n"
 
 
+@pytest.mark.parametrize("few", [0, lines.FEW], ids=["by an index", "by search"])
 @pytest.mark.parametrize(
     ("text", "after"),
     [
         ("# x\nb: c\na: d,\n (e\nf: g\n", "# x\nb: c\na: z\nf: g\n"),
         ("a: :fail: Gone (see web\n# x\n", "a: z\n# x\n"),
+        # Exim and OpenSMTPD read these as entries, and would not come to one behind them
+        ("A b\nab c\na-b c\n", "a: z\nab c\na-b c\n"),
+        ("c: d\na\tb\n  c\n# x\na\n", "c: d\na: z\n# x\n"),
+        ("a = b\na: z\n", "a: z\n"),
+        ("a\n", "a: z\n"),
+        ("a b: c\n", "a: z\n"),
         ('"A" :\t"|/bin/x\n# x\n  y\n', '"A" :\tz\n# x\n'),
     ],
 )
-def test_a_managed_entry_that_cannot_be_read_gets_its_targets_in_its_place(text, after):
+def test_a_managed_entry_that_cannot_be_read_gets_its_targets_in_its_place(text, after, few, monkeypatch):
+    monkeypatch.setattr(lines, "FEW", few)
     assert edited(text, wanted(a=["z"])) == after
 
 
