@@ -27,7 +27,7 @@ class Destination:
     """Where a branch ends: ``kind`` is mailbox, remote, file, pipe, lmtp, null or error, ``value`` what.
 
     ``via`` says what leads there (file:line, table or setting), ``account`` as whom it is written or run, ``next_hop``
-    to which host a remote address is handed.
+    to which host a remote address is handed, and ``login`` whether the MTA has a login there.
     """
 
     kind: str
@@ -35,6 +35,7 @@ class Destination:
     via: str = ""
     account: str = ""
     next_hop: str = ""
+    login: bool = False
 
     def as_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "value": self.value}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 COMPILED = ("cdb", "dbm")
 PROMPT = "> "
 PORTS = {"smtp": "25", "smtps": "465", "submissions": "465", "submission": "587", "lmtp": "24"}
+HOST = re.compile(r"\$(?:host(?:_address)?(?![a-z_])|\{host(?:_address)?\})")  # what a transport knows alone
 FORCED = '"fail" requested'  # what Exim says of an expansion that shall fail
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MARK = f"--- end of one expansion {os.urandom(8).hex()} ---"  # nobody who writes what is looked up can know it
@@ -479,7 +480,15 @@ class Routers:
             next_hop += f":{port}"
         if transport.get("protocol") == "lmtp":
             return Destination("lmtp", next_hop, via)
-        return Destination("remote", case.address.text, via, next_hop=next_hop)
+        return Destination(
+            "remote", case.address.text, via, next_hop=next_hop, login=self._logs_in(transport, next_hop)
+        )
+
+    def _logs_in(self, transport: Driver, next_hop: str) -> bool:
+        """Whether a transport has a login for a host: its options name the host, or its address."""
+        host = escaped(re.sub(r":\d+$", "", next_hop).strip("[]"))
+        options = (transport.get(name) for name in ("hosts_require_auth", "hosts_try_auth"))
+        return any(items_of(self.expand(HOST.sub(lambda _found: host, text)) or "") for text in options if text)
 
     def _nowhere(self, address: Address, blank: str) -> Step:
         if blank:

@@ -333,7 +333,8 @@ class Router:
             if names and not answer.found:
                 return _unknown(address, setting, answer)
         if agent == "smtp":
-            return Step((), (Destination("remote", address, route.via, next_hop=route.next_hop),))
+            login = self.settings.get("smtp_sasl_auth_enable") == "yes"
+            return Step((), (Destination("remote", address, route.via, next_hop=route.next_hop, login=login),))
         if agent == "lmtp":
             return Step((), (Destination("lmtp", route.next_hop, route.via),))
         if agent == "discard":

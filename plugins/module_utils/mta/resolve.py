@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from ..aliases.expand import Destination, Expansion, Step, walk
-from ..smtp.reply import LOGIN_WANTED
+from ..smtp.reply import LOGIN_WANTED, LOGIN_WORDS
 from ..unexpected import attempt
 from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
 
@@ -303,7 +303,8 @@ class Judge:
             yield Problem("R8", INCONCLUSIVE, f"not all addresses off this host were asked about: {answer.text}")
             return
         words = "{}: {} -> {} {}".format(answer.server or end.next_hop, answer.command, answer.code or "", answer.text)
-        if answer.verdict == INCONCLUSIVE and answer.code == LOGIN_WANTED:
+        stranger = end.login and answer.code and LOGIN_WORDS.search(answer.text)  # the MTA itself is none there
+        if answer.code == LOGIN_WANTED or stranger:
             message = f"{end.value} is not on this host, and the host that gets it wants a login first"
             remedy = "send a token message, which the MTA hands over with its own login (layer lands)"
             yield Problem("R8", INCONCLUSIVE, message, words.strip(), remedy)

@@ -20,6 +20,7 @@ ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?= |$)")
 # "Relaying temporarily denied" is none of them: Sendmail says that while it cannot look the client up.
 NO_RELAY = re.compile(r"\brelay(?:ing)? (?:access )?(?:denied|not (?:permitted|allowed)|prohibited)", re.IGNORECASE)
 LOGIN_WANTED = 530  # RFC 4954 section 6, RFC 3207 section 4
+LOGIN_WORDS = re.compile(r"\bauth|\blog ?in\b|\brelay", re.IGNORECASE)  # in a refusal of who has not logged in
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

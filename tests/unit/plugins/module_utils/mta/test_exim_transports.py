@@ -48,3 +48,26 @@ def test_a_literal_is_nothing_that_the_dns_is_asked_for():
     routers = Routers(host, {}, [Driver("r", {"driver": "dnslookup", "transport": "t"})], [Driver("t", SMTP)])
     assert [end.kind for end in routers.step(routers.address("x@[192.0.2.1]")).destinations] == ["error"]
     assert [end.kind for end in routers.step(routers.address("x@a.example")).destinations] == ["remote"]
+
+
+@pytest.mark.parametrize(
+    ("options", "login"),
+    [
+        ({}, False),
+        ({"hosts_require_auth": "*"}, True),
+        ({"hosts_try_auth": "hub.example"}, True),
+        ({"hosts_try_auth": "<; "}, False),
+        ({"hosts_try_auth": "<; ${lookup{$host}nwildlsearch{/etc/exim4/passwd.client}{$host_address}}"}, True),
+        ({"hosts_try_auth": "<; ${lookup{$host}nwildlsearch{/etc/exim4/other}{$host_address}}"}, False),
+    ],
+)
+def test_a_transport_has_a_login_where_its_options_name_the_host(options, login):
+    """As Debian writes it: a file of passwords that is looked up by the name of the host."""
+    found = "<; ${lookup{hub.example}nwildlsearch{/etc/exim4/passwd.client}{hub.example}}"
+    host = FakeHost()
+    routers = Routers(host, {}, [Driver("r", {**HUB, "transport": "t"})], [Driver("t", {**SMTP, **options})])
+    routers.matches = lambda *_: True
+    known = routers.expand
+    routers.expand = lambda text: {found: "<; hub.example"}.get(text, known(text) if "$" not in text else "<; ")
+    (end,) = routers.step(routers.address("x@a.example")).destinations
+    assert end.login == login

@@ -60,6 +60,25 @@ def test_the_far_end_is_asked_and_its_answer_counts(answer, rows):
     assert all(answer.text in problem.where and problem.remedy for problem in found.problems)
 
 
+@pytest.mark.parametrize(
+    ("login", "code", "text", "verdict"),
+    [
+        ("yes", 454, "4.7.1 <x@far.example>: Relay access denied", "inconclusive"),
+        ("yes", 554, "5.7.1 <x@far.example>: Relay access denied", "inconclusive"),
+        ("yes", 550, "5.7.1 Authentication required", "inconclusive"),
+        ("yes", 550, "5.1.1 no such user", "fail"),
+        ("no", 554, "5.7.1 <x@far.example>: Relay access denied", "fail"),
+        ("no", 550, "5.7.1 Authentication required", "fail"),
+    ],
+)
+def test_a_smarthost_at_which_the_mta_logs_in_may_refuse_who_does_not(login, code, text, verdict):
+    settings = {"relayhost": "[smart.example]:587", "smtp_sasl_auth_enable": login}
+    host = FakeHost(aliases="postmaster: x@far.example\n", **settings)
+    found = resolve(host, Postfix(host), "postmaster", (), Asked(Answer("fail", code=code, text=text)))
+    assert [(problem.id, problem.verdict) for problem in found.problems] == [("R8", verdict)]
+    assert ("login" in found.problems[0].message) == (verdict == "inconclusive")
+
+
 def test_this_host_itself_is_not_asked():
     host = FakeHost(aliases="postmaster: x@far.example\n", relayhost="[IPv6:2001:db8::1]")
     far_end = Asked(Answer("pass"))
