@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 KEPT = 5  # transactions
 NAMED = 5  # files of a journal that is too large
 DIGITS = 15  # of the number of a transaction
+MOVES = 10  # of a journal, for which a look at it begins anew; a transaction needs two
 BAD = "bad"  # in the names of what was put aside
 LOST = Journal("unknown", {})  # that of a bad journal
 
@@ -78,9 +79,16 @@ class Store:
     def look(self) -> Found:
         """What has not ended; raises UserError where that is of a later version, or the directory is not safe."""
         check_private(self.folder)
+        for _move in range(MOVES):
+            with contextlib.suppress(FileNotFoundError):
+                return self._look()
+        return self._look()
+
+    def _look(self) -> Found:
+        """As ``look``; raises FileNotFoundError where a journal was moved meanwhile, by whoever has the lock."""
         bad: dict[str, str] = {}
-        for path in self.paths:
-            if there(path):
+        for path in (*self.paths, self._undoing):  # a rollback that begins now moves the one to the other
+            if path not in bad and there(path):
                 try:
                     return Found(load(path), bad, self.mark.due)
                 except BadJournalError as error:

@@ -203,6 +203,33 @@ def test_a_bad_journal_of_a_transaction_that_has_ended_is_put_aside_and_its_end_
     assert not os.path.lexists(state / "transactions" / f"{name}.rolled_back.bad")
 
 
+@pytest.mark.parametrize("at", ["before it is looked for", "before it is read"])
+@pytest.mark.parametrize("moved", ["pending", "undoing"])
+def test_a_look_finds_a_journal_that_is_moved_meanwhile(transact, state, monkeypatch, at, moved):
+    """The host itself rolls back while a run begins: without the lock, what is there can move at any time."""
+    transact(confirm_timeout=600)
+    found = store.Store(str(state))
+    names = {
+        "pending": (state / "pending.json", state / "undoing.json"),
+        "undoing": (state / "undoing.json", state / "gone"),
+    }
+    old, new = names[moved]
+    if moved == "undoing":
+        (state / "pending.json").rename(old)
+    real = {"before it is looked for": store.there, "before it is read": store.load}[at]
+    moves = iter([True])
+
+    def meanwhile(path):
+        if path == str(old) and next(moves, False):
+            old.rename(new)
+        return real(path)
+
+    monkeypatch.setattr(store, real.__name__, meanwhile)
+    seen = found.look()
+    assert (seen.journal is not None) == (moved == "pending")
+    assert seen.bad == {}
+
+
 def test_a_file_where_a_stage_was_is_removed(transact, state):
     transact()
     (state / "stage-x").write_text("")
