@@ -305,7 +305,7 @@ class Transaction:
     def _carry_out(self, journal: Journal, changes: Sequence[Change], how: str) -> dict[str, Any]:
         since = int(time.time())
         try:
-            wrong = self._put_in_place(changes, how)
+            wrong = self._put_in_place(journal, changes, how)
         except EditedError:
             if not self._owed:
                 self._store.mark.clear()
@@ -330,9 +330,7 @@ class Transaction:
                 )
 
     def _journal(self, changes: Sequence[Change], how: str) -> Journal:
-        images = {**self._derived(), **self._images(changes)}
-        if self._aliases and self._aliases["changed"]:
-            images.update((path, disk.read_image(path)) for path in self._alias_files() if path not in images)
+        images = {**self._others(), **self._images(changes)}
         deadline = time.time() + self._seconds
         how = how if how == "restart" else "reload"
         answers, answered, seconds = list(self._params["answers"]), self._service.answering, self._params["timeout"]
@@ -343,9 +341,11 @@ class Transaction:
     def _images(self, changes: Sequence[Change]) -> dict[str, Image | None]:
         return {disk.real(change.path): change.before for change in changes if change.changed}
 
-    def _derived(self) -> dict[str, Image | None]:
-        """What scripts of the MTA have made of the configuration, as far as that can be read without waiting."""
-        found = {}
+    def _others(self) -> dict[str, Image | None]:
+        """What a rollback brings back besides what is put in place here: the aliases, if these change, and what scripts
+        of the MTA have made of the configuration, as far as that can be read without waiting."""
+        edited = self._aliases and self._aliases["changed"]
+        found = {path: disk.read_image(path) for path in self._alias_files()} if edited else {}
         for path in self._params["derived"]:
             with contextlib.suppress(OSError):
                 if disk.size(path) <= DERIVED:
@@ -362,12 +362,13 @@ class Transaction:
         named = self._params["aliases"]["compiled"] or [path + suffix for suffix in SUFFIXES]
         return [disk.real(found) for found in (path, *named)]
 
-    def _put_in_place(self, changes: Sequence[Change], how: str) -> str:
+    def _put_in_place(self, journal: Journal, changes: Sequence[Change], how: str) -> str:
         """Swap, activate, and write the aliases; an empty string, or what went wrong."""
         try:
-            tables = self._alias_files() if self._aliases and self._aliases["changed"] else []
-            for path in [*tables, *self._derived()]:
-                disk.keep(path)
+            changed = self._images(changes)
+            for path in journal.images:
+                if path not in changed:
+                    disk.keep(path)
             disk.prepare(changes)
             # where another MTA is put in place nothing serves, and there is no way but on
             if not self._params["replaces"]:
