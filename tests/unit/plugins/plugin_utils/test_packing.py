@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 from ansible.plugins.action.normal import ActionModule as Normal
@@ -42,7 +43,7 @@ def test_the_proof_is_sent_so_with_the_options_and_the_result_as_they_are(enable
         return {"verdict": "pass"}
 
     monkeypatch.setattr(Normal, "run", run)
-    plugin = postmaster_check.ActionModule.__new__(postmaster_check.ActionModule)
+    plugin = postmaster_check.ActionModule(SimpleNamespace(args={}), None, None, None, None, None)
     assert plugin.run("tmp", {"a": 1}) == {"verdict": "pass"}
     assert seen == [(False, "tmp", {"a": 1})]
     assert gc.isenabled() == enabled
