@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FOLDER_MODE = 0o755  # of a directory that a file needs
 LARGEST = 1 << 29  # octets of a file: it is read whole, and is kept in the journal
 RACES = 5  # that a rollback may lose against whoever puts things in its way, before it is a contest: contested.py
-LOST = (errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOTDIR)  # what it then gets
+LOST = (errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY)  # what it then gets
 UNREADABLE = (errno.EFBIG, errno.EINVAL, errno.EWOULDBLOCK)  # what ``_there`` says of what it does not read
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # waits for nobody, where it is a FIFO
 
@@ -52,9 +52,9 @@ def read_image(path: str, wait: bool = True) -> Image | None:
 
 
 @contextlib.contextmanager
-def _there(path: str, wait: bool = True) -> Iterator[int | None]:
+def _there(path: str, wait: bool = True, *, through: bool = True) -> Iterator[int | None]:
     """A descriptor of the regular file at the end of a path; see ``trust.py`` for what is followed."""
-    target, doubt, loose = way(path)
+    target, doubt, loose = way(path, through=through)
     try:
         handle = open_free(target, OPEN | os.O_NOFOLLOW, wait)
     except FileNotFoundError:
@@ -117,9 +117,17 @@ def real(path: str) -> str:
     return way(path).target
 
 
+def _end(path: str) -> str:
+    """Where a path leads that had no link at its end when it was noted: one that is there now is not followed."""
+    return way(path, through=False).target
+
+
 def write_image(path: str, image: Image) -> None:
     """Put a file in place whole: written beside, flushed to disk, renamed. A link is kept and its target written."""
-    target = real(path)
+    _write(real(path), image)
+
+
+def _write(target: str, image: Image) -> None:
     _prepare(target, image)
     _put(target)
 
@@ -135,7 +143,7 @@ def write_copy(made: str, path: str, source: Image, mode: int | None = None) -> 
         if handle is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), made)
         uid, gid, kept = source.uid, source.gid, source.mode & READABLE & os.fstat(handle).st_mode
-        with _there(target) as old:
+        with _there(target, through=False) as old:
             if old is not None:
                 found = os.fstat(old)
                 uid, gid, kept = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
@@ -183,7 +191,7 @@ def _wanted(changes: Iterable[Change]) -> dict[str, Image]:
 def keep(path: str) -> None:
     """Keep a copy of a file beside it, where there is one."""
     target = real(path)
-    with _there(target) as handle:
+    with _there(target, through=False) as handle:
         if handle is None:
             return
         image, found = _image(handle), os.fstat(handle)
@@ -210,9 +218,9 @@ def copy_attributes(source: int, target: int | str) -> None:
 def restore(path: str, image: Image | None) -> None:
     """Bring a file back to what it was, which may be: not there. Nothing is written where that is so already.
 
-    What cannot be read in its place is moved aside. It waits for nobody: see ``lease.py``.
+    What cannot be read in its place is moved aside, a link, too. It waits for nobody: see ``lease.py``.
     """
-    target = real(path)
+    target = _end(path)
     for _race in range(RACES):
         try:
             _bring_back(target, image)
@@ -229,7 +237,7 @@ def restore(path: str, image: Image | None) -> None:
 
 def _bring_back(target: str, image: Image | None) -> None:
     try:
-        with _there(target, wait=False):
+        with _there(target, wait=False, through=False):
             pass
     except OSError as error:
         if error.errno not in UNREADABLE:
@@ -242,13 +250,13 @@ def _bring_back(target: str, image: Image | None) -> None:
         if _is(before_of(target), image):
             os.replace(before_of(target), target)
         else:
-            write_image(target, image)
+            _write(target, image)
 
 
 def _is(path: str, image: Image) -> bool:
     """Whether there is such a file. Whatever is as long is read, and nothing else."""
     try:
-        with _there(path, wait=False) as handle:
+        with _there(path, wait=False, through=False) as handle:
             return handle is not None and os.fstat(handle).st_size == len(image.content) and _image(handle) == image
     except OSError as error:
         if error.errno not in UNREADABLE:
@@ -259,7 +267,7 @@ def _is(path: str, image: Image) -> bool:
 def forget(path: str, tell: bool = True) -> None:
     """Remove what is kept beside a file; see ``beside.py``."""
     with remarked(f"what is beside {path} could not be removed"):
-        beside.forget(real(path), tell)
+        beside.forget(_end(path), tell)
 
 
 def make_folder(path: str, mode: int = FOLDER_MODE) -> None:
@@ -317,7 +325,7 @@ def _prepare(target: str, image: Image) -> None:
     It has its owner and mode before it has a content: what was for all to read may be a secret now.
     """
     with _new(next_of(target)) as file:
-        with contextlib.suppress(OSError), _there(target) as handle:  # what is no file has none
+        with contextlib.suppress(OSError), _there(target, through=False) as handle:  # what is no file has none
             if handle is not None:
                 copy_attributes(handle, file.fileno())
         os.fchown(file.fileno(), image.uid, image.gid)

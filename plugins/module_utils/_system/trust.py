@@ -8,7 +8,8 @@ sticky bit, as /tmp is, where the file belongs to one of the two (unlink(2)). On
 
 The last directory may also be one of a system account, as Debian gives /etc/mail to Sendmail's. What is in it is then
 opened without following a link, under one name, and is replaced by a rename: so it does not matter what that account
-puts there meanwhile. A link in it is followed if root owns it, as that of Debian's /etc/mail/aliases.
+puts there meanwhile. A link in it is followed if root owns it and its target has the same name, as that of Debian's
+/etc/mail/aliases: that account cannot make such a link, but it can give one that is there another name.
 """
 
 from __future__ import annotations
@@ -38,16 +39,22 @@ class Way(NamedTuple):
     loose: bool = False
 
 
-def way(path: str) -> Way:
-    """Follow a path, as far as it is there. Raises OSError where links go round in a circle."""
+def way(path: str, *, through: bool = True) -> Way:
+    """Follow a path, as far as it is there. Raises OSError where links go round in a circle.
+
+    ``through``: whether to follow a link that has the last name of the path.
+    """
     walk, doubt, loose = Walk(os.path.abspath(path)), "", False
     for place, found in walk:
         why, system = _doubt(walk.folder, found)
         link = found if found and stat.S_ISLNK(found.st_mode) else None
-        loose = bool(why and system and walk.last and not doubt and (not link or link.st_uid in trusted()))
+        last = bool(why and system and walk.last and not doubt)
+        followed = link and (through or not walk.last) and (not why or (last and link.st_uid in trusted()))
+        leads = _read_link(place, link) if link and followed else ""
+        loose = last and (not link or os.path.basename(leads) == os.path.basename(place))
         doubt = doubt or ("" if loose else why)
-        if link and (not why or loose):
-            walk.follow(_read_link(place, link))
+        if leads and (not why or loose):
+            walk.follow(leads)
     return Way(walk.here, doubt, loose)
 
 

@@ -10,6 +10,7 @@ import os
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.image import Image
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.obstacles import Wanted, obstacles
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.trust import way
 from in_the_way import listed
 
@@ -25,7 +26,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "tmp").chmod(0o1777)
     links = {"etc/to-file": "file", "etc/to-home": "../home/file", "etc/to-mail": "../mail/file", "home/link": "file"}
     links |= {"mail/link": "file", "mail/to-etc": "/etc/shadow", "folder": "etc", "home/etc": "../etc"}
-    links |= {"mail/of-root": "file", "mail/of-root-to-etc": "../etc/file", "mail/folder": "../etc"}
+    links |= {"mail/moved": "file", "mail/moved-to-etc": "../etc/file", "mail/folder": "../etc"}
+    links |= {"mail/aliases": "../etc/aliases", "mail/slash": "../etc/slash/"}
     links |= {"etc/round": "round-again", "etc/round-again": "round"}
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
@@ -60,8 +62,10 @@ WAYS = {
     "a link of root's into that": ("etc/to-mail", "mail/file", "", True),
     "a link in that": ("mail/link", "mail/link", "mail", False),
     "a link out of that": ("mail/to-etc", "mail/to-etc", "mail", False),
-    "a link of root's in that": ("mail/of-root", "mail/file", "", True),
-    "a link of root's out of that": ("mail/of-root-to-etc", "etc/file", "", False),
+    "a link of root's out of that": ("mail/aliases", "etc/aliases", "", False),
+    "one that may have had another name": ("mail/moved-to-etc", "mail/moved-to-etc", "mail", False),
+    "one that may have had another name, in that": ("mail/moved", "mail/moved", "mail", False),
+    "one to a directory": ("mail/slash", "mail/slash", "mail", False),
     "a directory that is a link of root's in that": ("mail/folder/file", "mail/folder/file", "mail", False),
     "below that": ("mail/sub/file", "mail/sub/file", "mail", False),
     "a file of one's own where anybody can make one": ("tmp/file", "tmp/file", "", False),
@@ -127,6 +131,34 @@ def test_a_link_that_others_put_in_place_of_a_file_is_what_comes_back_over(place
     files.restore(str(path), image)
     assert victim.read_text() == "of root's\n"
     assert (path.read_text() == "old\n" and not path.is_symlink()) if image else not os.path.lexists(path)
+
+
+@pytest.mark.parametrize("of", ["a system account", "root"])
+def test_a_link_of_root_s_that_was_moved_in_place_of_a_file_is_not_written_through(place, of):
+    """Neither by the next change nor by the rollback: who owns the directory can give the link any name."""
+    folder = place / ("mail" if of != "root" else "etc")
+    (place / "etc" / "victim").write_text("of root's\n")
+    path, link = folder / "file", folder / "to-victim"
+    link.symlink_to("../etc/victim")
+    before = files.read_image(str(path))
+    files.keep(str(path))
+    link.rename(path)
+    files.restore(str(path), before)
+    assert (path.read_text(), (place / "etc" / "victim").read_text()) == (folder.name, "of root's\n")
+
+
+def test_a_link_of_root_s_that_was_moved_is_an_obstacle(place):
+    (place / "mail" / "aliases").rename(place / "mail" / "access")
+    assert ["could lead it to another file" in why for why in obstacles([Wanted(str(place / "mail" / "access"))])] == [
+        True
+    ]
+
+
+def test_only_a_link_that_leads_to_its_own_name_is_written_through(place):
+    (place / "etc" / "aliases").write_text("old\n")
+    files.write_image(str(place / "mail" / "aliases"), Image(b"new\n", os.geteuid(), os.getegid(), 0o644))
+    assert (place / "etc" / "aliases").read_text() == "new\n"
+    assert (place / "mail" / "aliases").is_symlink()
 
 
 @pytest.mark.parametrize("beside", [".file.next", ".file.before"])
