@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 NAME = "system.posix_acl_access"
 
@@ -23,3 +24,9 @@ def list_gives_writing(place: str | int, found: os.stat_result) -> bool:
         return bool(os.getxattr(place, NAME))
     except OSError:  # it has none, or its file system knows none
         return False
+
+
+def take_list(handle: int) -> None:
+    """Take the access list of an open file away: that of another file, or what a directory has given it."""
+    with suppress(OSError):  # it has none, or its file system knows none
+        os.removexattr(handle, NAME)

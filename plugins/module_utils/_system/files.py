@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import UserError
 from . import beside, contested
+from .access_list import take_list
 from .beside import before_of, clear, make_way, move_aside, next_of
 from .image import READABLE, Change, Image
 from .lease import open_free
@@ -174,8 +175,8 @@ def prepare(changes: Iterable[Change]) -> None:
     for target in wanted:
         make_folder(os.path.dirname(target))
         keep(target)
-    for target, image in wanted.items():
-        _prepare(target, image)
+    for target, change in wanted.items():
+        _prepare(target, change.after, listed=not change.secret)
 
 
 def swap(changes: Iterable[Change]) -> None:
@@ -184,8 +185,8 @@ def swap(changes: Iterable[Change]) -> None:
         _put(target)
 
 
-def _wanted(changes: Iterable[Change]) -> dict[str, Image]:
-    return {real(change.path): change.after for change in changes if change.changed}
+def _wanted(changes: Iterable[Change]) -> dict[str, Change]:
+    return {real(change.path): change for change in changes if change.changed}
 
 
 def keep(path: str) -> None:
@@ -319,15 +320,18 @@ def _new(path: str) -> Iterator[BinaryIO]:
         raise
 
 
-def _prepare(target: str, image: Image) -> None:
+def _prepare(target: str, image: Image, *, listed: bool = True) -> None:
     """Write the new file beside the old one, with the old one's extended attributes.
 
-    It has its owner and mode before it has a content: what was for all to read may be a secret now.
+    It has its owner and mode before it has a content: what was for all to read may be a secret now. Such a file is not
+    ``listed``: it has no access list, neither that of the old one nor one that its directory gives.
     """
     with _new(next_of(target)) as file:
         with contextlib.suppress(OSError), _there(target, through=False) as handle:  # what is no file has none
             if handle is not None:
                 copy_attributes(handle, file.fileno())
+        if not listed:
+            take_list(file.fileno())
         os.fchown(file.fileno(), image.uid, image.gid)
         os.fchmod(file.fileno(), image.mode)
         file.write(image.content)

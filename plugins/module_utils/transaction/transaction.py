@@ -224,7 +224,8 @@ class Transaction:
                     image = disk.read_image(made)
                     if image:
                         self._made[live] = change.path
-                        found.append(Change(live, disk.read_image(live), compiled(image, change.after, file)))
+                        made_now = compiled(image, change.after, file)
+                        found.append(Change(live, disk.read_image(live), made_now, change.secret))
         return found
 
     def _check(self, stage: Stage, lenient: bool = False) -> None:

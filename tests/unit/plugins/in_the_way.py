@@ -66,11 +66,14 @@ def link_to_itself(path):
 THINGS = (folder, full_folder, fifo, a_socket, link, link_to_folder, link_to_itself)
 
 
-def listed(path, uid=4321):
-    """An access list (acl(5)) in which that account may write; for the mode, the group of the path may."""
+def listed(path, uid=4321, kind="access"):
+    """An access list (acl(5)) in which that account may write; for the mode, the group of the path may.
+
+    One of the ``kind`` default is what a directory gives the files that are made in it.
+    """
     entries = [(0x01, 7, NO_ID), (0x02, 7, uid), (0x04, 5, NO_ID), (0x10, 7, NO_ID), (0x20, 5, NO_ID)]
     text = b"".join(struct.pack("<HHI", *entry) for entry in entries)
-    os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + text)
+    os.setxattr(path, f"system.posix_acl_{kind}", struct.pack("<I", 2) + text)
 
 
 def remove(path):

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import files as disk
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
+from in_the_way import listed
 
 SECRET = "tr0ub4dor&3"
 OTHER = "c0rrecth0rse"
@@ -37,6 +38,16 @@ def secret(transact, live):
         )
 
     return run
+
+
+@pytest.mark.parametrize("kind", ["access", "default"])
+def test_no_access_list_gives_it_to_other_accounts(secret, live, kind):
+    """Neither that of the file that it replaces nor what its directory gives to new files."""
+    (live / "passwords").write_text("of before\n")
+    listed({"access": live / "passwords", "default": live}[kind], kind=kind)
+    secret(more={"compile": ["compile", "{path}"]})
+    assert [os.listxattr(live / name) for name in ("passwords", "passwords.db")] == [[], []]
+    assert ("system.posix_acl_access" in os.listxattr(live / "main.cf")) == (kind == "default")
 
 
 def test_its_diff_names_it_and_shows_no_line(secret, live):
