@@ -115,7 +115,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
             note.add(NAMES.services, offered, "a list of " + ", ".join(ROLE_NAMES))
     roles = _unique(name for offered in ("mail", *services) for name in ROLE_NAMES.get(str(offered), ()))
     aliases = _aliases(note, roles, get(NAMES.postmaster), get(NAMES.targets, {}))
-    overrides = _overrides(note, get(NAMES.overrides, {}), [hostname, *local, *virtual, *relay])
+    overrides = _overrides(note, get(NAMES.overrides, {}), _unique([hostname, *local, *virtual, *relay]))
     _one_reader(note, virtual, overrides)
 
     rows = _rows(virtual, overrides, aliases, hostname)
@@ -130,7 +130,7 @@ def build(variables: Mapping[str, Any], today: dt.date = dt.date.min) -> dict[st
         "roles": roles,
         "aliases": aliases,
         "rows": rows,
-        "names": _names(note.leads, aliases, rows, here),
+        "names": _names(note.leads, aliases, rows, {*here}),
         "listen": _listen(note, service, get(NAMES.listen, ["all"])),
         "trusted": _each(note, NAMES.trusted, get(NAMES.trusted, []), canonical.network),
         "notices": _notices(note, get(NAMES.notices, [])),
@@ -233,13 +233,12 @@ def _aliases(note: Collector, roles: Sequence[str], postmaster: Any, targets: An
 
 def _overrides(note: Collector, value: Any, served: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
+    known = {*served}
     for name, addresses in _dict(note, NAMES.overrides, value, "a dictionary of domains").items():
         variable = f"{NAMES.overrides}[{quoted(name)}]"
         domain = note.key(NAMES.overrides, name, canonical.domain, found)
-        if domain and domain not in served:
-            note.add(
-                NAMES.overrides, name, "a domain that this host serves ({})".format(", ".join(filter(None, served)))
-            )
+        if domain and domain not in known:
+            note.add(NAMES.overrides, name, "a domain that this host serves ({})".format(", ".join(served)))
         listed = _dict(note, variable, addresses, "a dictionary of role names, each with its targets")
         found[domain] = _addresses(note, variable, listed)
     return found
@@ -345,19 +344,22 @@ def _is_number(value: Any) -> bool:
 
 def _no_dead_ends(note: Collector, model: Mapping[str, Any]) -> None:
     """A target in a virtual domain of this host must be an address that the domain has; what follows a + is a tag."""
+    virtual = {*model["virtual"]}
     for variable, written, target in note.leads:
         domain = target.partition("@")[2]
-        if domain in model["virtual"] and not _found(target.lower(), model["rows"]):
+        if domain in virtual and not _found(target.lower(), model["rows"]):
             note.add(variable, written, f"an address at {domain} that {NAMES.virtual}[{quoted(domain)}] lists")
 
 
 def _no_loops(note: Collector, model: Mapping[str, Any]) -> None:
     """An alias must not lead back to itself, through the aliases or through the virtual domains."""
 
+    here = {*model["local"]}
+
     def key(target: str) -> str:
         name, _dummy, domain = target.lower().partition("@")
         row = _found(target.lower(), model["rows"])
-        if row or (domain and domain not in model["local"]):
+        if row or (domain and domain not in here):
             return row or target.lower()
         return _found(name, model["aliases"]) or name
 

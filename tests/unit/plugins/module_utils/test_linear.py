@@ -13,6 +13,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.edit im
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Edge, Step, walk
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.sources import Source
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.table import Target, parse
+from ansible_collections.mailops.postmaster.plugins.module_utils.mail_plan import build
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta import (
     exim_oracle,
     opensmtpd_syntax,
@@ -96,6 +97,12 @@ LINEAR = {
         said, ["words of them"], len(said))),
     "a secret of octets": (20_000, lambda n: r"\141" * n, lambda secret: hide("line 3: aaaaaa", [secret])),
     "a secret with one escape": (20_000, lambda n: r"\n" + "words " * n, lambda secret: hide("line 3: word", [secret])),
+    "variables of many domains": (2_000, lambda n: {
+        "mta_hostname": "mx1.example.org", "mta_postmaster": "alice",
+        "mta_domains": [f"l{number}.example" for number in range(n)],
+        "mta_virtual_domains": {f"d{number}.example": {"a": f"a@l{number}.example", "b": "c"} for number in range(n)},
+        "mta_relay_domains": {f"r{number}.example": "192.0.2.7" for number in range(n)},
+        "role_addresses_domains": {f"d{number}.example": {"abuse": "bob"} for number in range(n)}}, build),
     "OpenSMTPD: an action": (10_000, lambda n: "action a mbox " + "b " * n + "\n", configuration),
 }  # fmt: skip
 
