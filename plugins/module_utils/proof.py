@@ -9,7 +9,7 @@ Everything comes in as data or as a function, so that each of the three layers c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
@@ -191,17 +191,23 @@ def lands(
     unseen: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
 ) -> dict[str, Any]:
-    """Rows D1 and D8 for every token message to one place; ``found`` is by token and then by mailbox.
+    """Rows D1, D8 and D9 for every token message to one place; ``found`` is by token and then by mailbox.
 
     ``unseen`` says of each mailbox that could not be looked at, or not as a whole, why. ``checks`` are of the queue:
     that nothing is wrong with it is no evidence that mail arrives.
     """
-    judged = []
+    judged, whole = [], []
     for message in messages:
         if message["domain"] == place.domain:
             known = expansion(place.address(role_of(message["recipient"])))
-            judged.append(_judge(message, known, found.get(message["token"], {}), handed_on, unseen or {}))
-    return with_checks({"verdict": add_up(item["verdict"] for item in judged), "messages": judged}, checks)
+            hits = dict(found.get(message["token"], {}))
+            if not message["sender"]:
+                split = _split(message["token"], found)
+                whole += [_whole(box, box in split) for box in hits if not box.endswith("/")]
+                hits.update((box, replace(hits[box], count=1)) for box in split)
+            judged.append(_judge(message, known, hits, handed_on, unseen or {}))
+    made = {"verdict": add_up(item["verdict"] for item in judged), "messages": judged}
+    return with_checks(made, [*whole, *checks])
 
 
 def with_checks(made: Mapping[str, Any], checks: Sequence[Check]) -> dict[str, Any]:
@@ -209,6 +215,22 @@ def with_checks(made: Mapping[str, Any], checks: Sequence[Check]) -> dict[str, A
     verdicts = [made["verdict"], *(check.weight for check in checks if check.verdict not in (PASS, SKIPPED))]
     own = made.get("checks", ())
     return {**made, "verdict": add_up(verdicts), "checks": [*own, *(check.as_dict() for check in checks)]}
+
+
+def _split(token: str, found: Mapping[str, Mapping[str, Found]]) -> set[str]:
+    """The mailboxes that hold the message twice in whose body another one seems to begin, and each other one once."""
+    others = [hits for other, hits in found.items() if other != token]
+    twice = {box for box, hit in found.get(token, {}).items() if hit.count == 2}
+    return {box for box in twice if all(hits[box].count == 1 for hits in others if box in hits)}
+
+
+def _whole(box: str, split: bool) -> Check:
+    """Row D9, for an mbox."""
+    if not split:
+        return Check("D9", PASS, box)
+    message = f"in {box} a line of a body was taken for the beginning of another message, so that anybody can forge one"
+    remedy = "let what delivers the mail quote lines that begin with From (in Sendmail: the mailer flag E)"
+    return Check("D9", FAIL, box, message=message, remedy=remedy)
 
 
 def moving(stopped: Sequence[str], paused: Sequence[str]) -> Check:

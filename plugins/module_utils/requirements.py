@@ -100,6 +100,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("D6", LANDS, "RFC 5321 3.9.1", MUST, "the targets of a list see the sender as it was", shown=TESTS),
         Requirement("D7", LANDS, "RFC 3834 2", MUST, "no automatic reply to the null sender or a machine", shown=TESTS),
         Requirement("D8", LANDS, "RFC 5321 3.6.3, 4.5.5", MUST, "a message from the null sender is in the mailbox"),
+        Requirement("D9", LANDS, "RFC 4155", POLICY, "a line of a body begins no message of its own in an mbox"),
         Requirement("D10", LANDS, "RFC 5321 6.1", MUST, "what delivers mail is neither stopped nor paused"),
         Requirement("B1", BOUNCES, "RFC 5321 6.1, RFC 3464 2", MUST, "a sender gets a DSN for lost mail", shown=TESTS),
         Requirement("B2", BOUNCES, "RFC 5321 6.1, 3.6.3", MUST, "no DSN for mail from nobody; no circle", shown=TESTS),

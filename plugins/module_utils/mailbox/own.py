@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..smtp.message import BODY, HEADER
+from ..smtp.message import HEADER, body
 from .message import END_OF_HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 FIELD = f"{HEADER}:".lower().encode()
-TEXT = "\n".join(BODY).encode()
+SENDERS = ("", "somebody")  # what a message says depends on whether it has a sender
 
 
 def is_own(message: bytes, tokens: Collection[str]) -> bool:
@@ -32,4 +32,13 @@ def is_own(message: bytes, tokens: Collection[str]) -> bool:
     }
     inner = any(line.startswith(b"From ") for line in fields[1:])
     text = message[end.end() :].replace(b"\r\n", b"\n").rstrip(b"\n")
-    return not inner and len(named) == 1 and named <= {token.encode() for token in tokens} and text == TEXT
+    mine = [token for token in tokens if named == {token.encode()}]
+    return not inner and text in {known for token in mine for known in _texts(token)}
+
+
+def _texts(token: str) -> Iterator[bytes]:
+    """All that a message with this token may say; an mbox may have quoted a line."""
+    for sender in SENDERS:
+        text = "\n".join(body(token, sender)).encode()
+        yield text
+        yield text.replace(b"\nFrom ", b"\n>From ")

@@ -16,8 +16,19 @@ BODY = (
     "It shows that mail for postmaster is delivered to you (RFC 5321 section 4.5.1).",
     "You need not do anything. You can delete this message.",
 )
+# In an mbox a line like this begins a message, unless what delivers the mail quotes it (row D9). Then there are two.
+SEPARATOR = "From postmaster Thu Jan  1 00:00:00 2026"
+WITHIN = (
+    "The two lines above look as if another message began there. They are here to see whether",
+    "this mail server is deceived by that.",
+)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def body(token: str, sender: str) -> tuple[str, ...]:
+    """The lines of its text. One from the null sender holds what looks like another message with the same token."""
+    return BODY if sender else (*BODY, "", SEPARATOR, f"{HEADER}: {token}", "", *WITHIN)
 
 
 def compose(token: str, sender: str, recipient: str, helo: str, server: str, now: datetime) -> bytes:
@@ -36,7 +47,7 @@ def compose(token: str, sender: str, recipient: str, helo: str, server: str, now
         "Auto-Submitted: auto-generated",
         f"{HEADER}: {token}",
         "",
-        *BODY,
+        *body(token, sender),
         "",
     )
     return "\r\n".join(lines).encode("ascii")

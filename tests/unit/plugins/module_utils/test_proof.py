@@ -97,6 +97,38 @@ def test_a_token_lands_only_when_it_is_found_once_in_the_right_mailbox(verdict, 
     assert landing(**case) == verdict
 
 
+# by mailbox, how often it holds the message from the null sender, and how often another one; what D9 and D8 say
+SPLIT = {
+    "once": ({BOX: (1, 1)}, "pass", "pass"),
+    "twice, and no other one is": ({BOX: (2, 1)}, "fail", "pass"),
+    "twice, as every one is": ({BOX: (2, 2)}, "pass", "fail"),
+    "twice, and no other one is there": ({BOX: (2, 0)}, "fail", "pass"),
+    "three times": ({BOX: (3, 1)}, "pass", "fail"),
+    "once in a Maildir": ({"/home/alice/Maildir/": (1, 1)}, None, "pass"),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_a_message_that_is_split_at_a_line_of_its_body_is_told_from_one_that_came_twice(name):
+    boxes, split, landed = SPLIT[name]
+    tokens = {
+        token: {box: Found(counts[at], 0.1, {}) for box, counts in boxes.items() if counts[at]}
+        for at, token in enumerate(("t", "other"))
+    }
+    ends = [{"kind": "mailbox", "value": box} for box in boxes]
+    known = {**expansion("postmaster"), "destinations": ends}
+    made = proof.lands(
+        proof.Place(proof.BARE, "bare"),
+        [{**message(recipient="Postmaster", domain=""), "sender": ""}],
+        lambda _address: known,
+        tokens,
+        lambda _message: HandedOn("unknown", ""),
+    )
+    assert [check["verdict"] for check in made["checks"] if check["id"] == "D9"] == ([split] if split else [])
+    assert [item["verdict"] for item in made["messages"] if item["id"] == "D8"] == [landed]
+    assert made["verdict"] == ("fail" if "fail" in (split, landed) else "pass")
+
+
 @pytest.mark.parametrize(
     "recipient",
     [

@@ -30,6 +30,11 @@ DEFAULTS = {
 }
 
 
+def quoted(content):
+    """As what delivers mail writes it into an mbox."""
+    return content.replace(b"\r\n", b"\n").replace(b"\nFrom ", b"\n>From ")
+
+
 @pytest.fixture
 def proof(serve, monkeypatch, tmp_path):
     """``proof(mta, **params)``: the proof of a host with a good server and ``mta``."""
@@ -47,7 +52,7 @@ def proof(serve, monkeypatch, tmp_path):
 
         def data(self, envelope):
             with box.open("ab") as file:
-                file.write(b"From a Mon Jan  1 00:00:00 2026\n" + envelope.content.replace(b"\r\n", b"\n") + b"\n")
+                file.write(b"From a Mon Jan  1 00:00:00 2026\n" + quoted(envelope.content) + b"\n")
             return super().data(envelope)
 
     port = serve(lambda: Server(Delivering(), decode_data=False))

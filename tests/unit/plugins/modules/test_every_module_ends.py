@@ -181,7 +181,11 @@ def put(box, content):
         (box / "new" / secrets.token_hex(8)).write_bytes(content)
     else:
         with box.open("ab") as file:
-            file.write(b"From a Mon Jan  1 00:00:00 2026\n" + content.replace(b"\r\n", b"\n") + b"\n")
+            file.write(
+                b"From a Mon Jan  1 00:00:00 2026\n"
+                + content.replace(b"\r\n", b"\n").replace(b"\nFrom ", b"\n>From ")
+                + b"\n"
+            )
 
 
 @contextlib.contextmanager

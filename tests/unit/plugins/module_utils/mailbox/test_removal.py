@@ -27,9 +27,14 @@ NOW = datetime(2026, 11, 23, 1, tzinfo=timezone.utc)
 HEAD = "From a@b.example Mon Nov 23 01:00:00 2026\nReturn-Path: <a@b.example>\n"
 
 
-def own(token="t1", added=""):
-    text = compose(token, "a@b.example", "postmaster@c.example", "b.example", "c.example", NOW).decode()
+def own(token="t1", added="", sender="a@b.example"):
+    text = compose(token, sender, "postmaster@c.example", "b.example", "c.example", NOW).decode()
     return HEAD + text.replace("\r\n", "\n") + added + "\n"
+
+
+def quoted(token="t1"):
+    """One from the null sender, as what delivers mail writes it into an mbox."""
+    return own(token, sender="").replace("\nFrom postmaster", "\n>From postmaster")
 
 
 def other(subject="x", body="hello"):
@@ -52,6 +57,11 @@ ANSWER = other("Re: t1", "X-Postmaster-Token: t1")
 # What is in an mbox, and what is left of it.
 MBOXES = {
     "the message alone": ([own()], []),
+    "one from the null sender": ([other(), quoted()], [other()]),
+    "one that names another token within": (
+        [quoted().replace("\nX-Postmaster-Token: t1\n\nThe", "\nX-Postmaster-Token: t2\n\nThe")],
+    )
+    * 2,
     "after mail of others": ([other(), own()], [other()]),
     "two of them": ([other(), own(), own("t2")], [other()]),
     "mail of others came after it": ([own(), other()], [own(), other()]),
@@ -206,7 +216,13 @@ def listing(maildir):
 
 
 def test_a_maildir_loses_the_files_of_the_proof_alone(maildir, mailboxes):
-    texts = {"1.a": own(), "2.a": other("t1"), "3.a": own(added="a footer\n"), "4.a": own("t3"), "5.a": own("t2")}
+    texts = {
+        "1.a": own(),
+        "2.a": other("t1"),
+        "3.a": own(added="a footer\n"),
+        "4.a": own("t3"),
+        "5.a": own("t2", sender=""),
+    }
     for name, text in texts.items():
         (maildir / "new" / name).write_text(text.partition("\n")[2])
     mailboxes.look(str(maildir), ["t1", "t2"])

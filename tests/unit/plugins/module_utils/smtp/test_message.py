@@ -44,3 +44,9 @@ def test_it_can_be_found_by_its_token_and_is_marked_as_automatic():
 def test_every_address_in_it_has_a_domain(sender, recipient, from_, to):
     text = compose("abc123", sender, recipient, "probe.example", "mx.example.org", NOW).decode()
     assert f"From: {from_}\r\nTo: {to}\r\n" in text
+
+
+def test_one_from_the_null_sender_holds_what_looks_like_another_message():
+    within = "\r\n\r\nFrom postmaster Thu Jan  1 00:00:00 2026\r\nX-Postmaster-Token: abc123\r\n\r\nThe two lines"
+    texts = [compose("abc123", sender, "Postmaster", "a.example", "b.example", NOW).decode() for sender in ("", "me@a")]
+    assert [within in text for text in texts] == [True, False]
