@@ -26,10 +26,14 @@ AGAIN = f"the host tries again for {TRYING:g} s, and so does the next run"
 def bring_in_force(host: Host, store: Store, owed: Journal) -> str:
     """Restart the service that is ``owed``, as ``Store.owed`` says; an empty string, or what went wrong.
 
-    What its programs say is not quoted: they may quote a file that is secret.
+    It has all the time in which the host tries again: a service that is slow to start would else be stopped each time
+    when it is about to be up. What its programs say is not quoted: they may quote a file that is secret.
     """
-    if Service(host, owed.service, owed.answered, owed.timeout).activate("restart"):
-        return f"{owed.service['name']} cannot be restarted with it; the log of {owed.service['name']} says why"
+    name, seconds = owed.service["name"], max(owed.timeout, TRYING)
+    service = Service(host, owed.service, owed.answered, seconds)
+    if service.activate("restart"):
+        why = f"did not end within {seconds:g} s" if service.late else f"failed; the log of {name} says why"
+        return f"the restart of {name} with it {why}"
     store.mark.clear()
     return ""
 

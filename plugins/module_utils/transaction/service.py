@@ -61,6 +61,11 @@ class Service:
     def active(self) -> bool:
         return not self._unit or self._says("is-active")
 
+    @property
+    def late(self) -> bool:
+        """Whether the last command did not end in time."""
+        return bool(self._late)
+
     def activate(self, how: str) -> str:
         """Bring the unit up with the configuration that is in place, and see that it is in force; an empty string, or
         what went wrong. What is no reason to fail is in ``warnings``."""

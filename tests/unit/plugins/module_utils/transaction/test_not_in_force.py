@@ -12,6 +12,7 @@ import time
 from functools import partial
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.process import Completed
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import again, transaction, undo
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.journal import Journal
@@ -189,6 +190,21 @@ def test_the_timer_tries_again_until_the_old_configuration_is_in_force(
     assert transact(content=NEWER)["state"] == "unchanged"
 
 
+def test_a_service_that_is_slow_to_start_is_not_stopped_when_it_is_about_to_be_up(unforced, timer, system, in_force):
+    """Else each try would take down what the one before it has nearly brought up."""
+    name = unforced()
+    real = system.run
+
+    def slow(argv, *given, timeout=30.0, **more):
+        if argv[0] == "start" and timeout < 40:
+            return Completed(tuple(argv), 124, "", "", timed_out=True, seconds=timeout)
+        return real(argv, *given, timeout=timeout, **more)
+
+    system.run = slow
+    assert timer(f"--transaction={name}")[0] == 0
+    assert in_force()
+
+
 @pytest.mark.parametrize("hours", [1, -24])
 def test_the_timer_does_not_go_on_for_ever_and_leaves_it_to_the_next_run(
     transact, unforced, timer, system, monkeypatch, in_force, hours
@@ -216,7 +232,9 @@ def test_asking_for_a_rollback_once_more_restarts_the_service(unforced, finish, 
     assert finish("rollback", name, check_mode=True)["changed"]
     assert system.told == []
     system.broken = deaf
-    with pytest.raises(UserError, match=r"does not answer: mta cannot be restarted .*; the next run tries again"):
+    with pytest.raises(
+        UserError, match=r"does not answer: the restart of mta with it failed.*; the next run tries again"
+    ):
         finish("rollback", name)
     system.broken = hears
     assert finish("rollback", name) == {"changed": True, "state": "rolled_back", "transaction": name}
