@@ -134,7 +134,7 @@ class HostProof:
         """Row L1."""
         known = DAEMONS.get(self.mta.name)
         # nobody but root is sure to see the processes of others
-        running = not known or os.geteuid() != 0 or bool(known.among(self.host.processes()))
+        running = not known or os.geteuid() != 0 or bool(known.among(self.host.processes(known.accounts)))
         asked = {server["port"] for server in self.params["probe"]}
         return port_owner(
             Daemon(self.mta.name, self.mta.listeners(), running, KNOWN[self.mta.name].processes if known else ()),
@@ -276,7 +276,8 @@ class HostProof:
 
 def _standing(host: Host, mta: Adapter) -> list[set[str]]:
     """The processes of an MTA that are stopped now, and what it says is paused."""
-    daemon, everything = DAEMONS.get(mta.name), host.processes()
+    daemon = DAEMONS.get(mta.name)
+    everything = host.processes(daemon.accounts if daemon else ())
     found = daemon.family(daemon.among(everything), everything) if daemon else []
     return [{str(one) for one in found if one.stopped}, set(mta.paused())]
 

@@ -271,9 +271,9 @@ class Host:
         """The name of an account, or its number."""
         return trust.account(uid)
 
-    def processes(self) -> list[Process]:
-        """All processes of this host."""
-        return processes()
+    def processes(self, accounts: Collection[str] = ()) -> list[Process]:
+        """All processes of this host, with the command lines of root's and of the ``accounts``'."""
+        return processes(accounts)
 
     def unit_of(self, pid: int) -> str:
         """The service of systemd that a process belongs to, empty where there is none."""

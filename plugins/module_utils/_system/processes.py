@@ -5,38 +5,49 @@
 
 Without CAP_SYS_PTRACE, as in most containers, root sees neither the program of a daemon that runs as somebody else nor
 its files. Its command line, its parent and its namespace are seen all the same (proc(5)).
+
+A command line lies in the memory of its process, so who reads it waits for the lock of that memory (mmap_lock). Anybody
+can hold that lock of a process of his for ever, by a page of a file system in user space. ``status`` and ``stat`` are
+the kernel's own, and read at once. So they are read first, and command lines only where the process is root's or of an
+account that was asked for; of all others the name in ``status`` is known. And a process can change hands between two
+looks, and a service's account can be hostile, too. So a child process reads the command lines, all of one look, and is
+killed after a second: what it has not got by then is known by its name as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import threading
+import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import trust
+from .reader import RefusedError, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
 PROC = "/proc"
 LONGEST = 65536  # octets of a file about a process, which the kernel writes
 UNIT = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.service")  # systemd.unit(5)
 COMMAND = 4096  # octets of its command line: a process can make that any part of its memory (PR_SET_MM, prctl(2))
-
-FILES = {"status": LONGEST, "cmdline": COMMAND, "stat": LONGEST}
+SECONDS = 1.0  # for all command lines of one look
+HANDS = 8  # threads that read them: so many may hang before the others wait
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, and
-    ``program`` the path of what runs, empty where that is not seen. One that is ``stopped`` does nothing until somebody
-    lets it go on (signal(7), SIGSTOP); one that is traced is not, for its tracer does so (ptrace(2)). ``account`` is
-    whose it is by its real uid, which a setuid program of somebody else's keeps: anybody can give a process of his any
-    words. What this account itself runs counts as root's. Exim sets all its uids, whoever has started it: who did so at
-    a ``terminal`` can stop it there."""
+    """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, empty
+    where they were not read, and ``program`` the path of what runs, empty where that is not seen. One that is
+    ``stopped`` does nothing until somebody lets it go on (signal(7), SIGSTOP); one that is traced is not, for its
+    tracer does so (ptrace(2)). ``account`` is whose it is by its real uid, which a setuid program of somebody else's
+    keeps: anybody can give a process of his any words. What this account itself runs counts as root's. Exim sets all
+    its uids, whoever has started it: who did so at a ``terminal`` can stop it there."""
 
     pid: int
     parent: int
@@ -51,31 +62,70 @@ class Process:
         return f"process {self.pid} ({self.command or self.name})"
 
 
-def processes(proc: str = PROC) -> list[Process]:
-    """All processes of this host that live; those in containers of this host are not its own."""
-    return list(_processes(proc))
+def processes(accounts: Collection[str] = (), proc: str = PROC) -> list[Process]:
+    """All processes of this host that live; those in containers of this host are not its own.
 
-
-def _processes(proc: str) -> Iterator[Process]:
-    for pid in filter(str.isdigit, os.listdir(proc)):
+    Command lines are those of root's processes and of the ``accounts``'.
+    """
+    trusted = {"root", *accounts}
+    found, asked = [], []
+    for pid in map(int, filter(str.isdigit, os.listdir(proc))):
         with contextlib.suppress(OSError):
-            said = (_read(f"{proc}/{pid}/{file}", most) for file, most in FILES.items())
-            found = process(int(pid), *said)
-            if found:
-                yield replace(found, program=_program(f"{proc}/{pid}/exe"))
+            status, stat = (_read(f"{proc}/{pid}/{file}") for file in ("status", "stat"))
+            one = process(pid, status, stat)
+            if one:
+                found.append(replace(one, program=_program(f"{proc}/{pid}/exe")))
+                asked += [pid] if owners(status) <= trusted else []
+    said = _commands(asked, proc)
+    return [replace(one, command=said.get(one.pid, "")) for one in found]
 
 
-def process(pid: int, status: str, cmdline: str, stat: str = "") -> Process | None:
-    """One process by its files; None for one that has ended, and for one of another namespace."""
-    fields = dict(re.findall(r"^(\w+):[ \t]*(.*)$", status, re.MULTILINE))
+def process(pid: int, status: str, stat: str = "") -> Process | None:
+    """One process by its files, without its command line; None for one that has ended, or is of another namespace."""
+    fields = _fields(status)
     inside, state = len(fields.get("NSpid", "").split()) > 1, fields.get("State", "X")[:1]
     if inside or state in "ZX":
         return None
-    command = " ".join(cmdline.replace("\0", " ").split())
     account = whose(int((fields.get("Uid") or "0").split()[0]))
     parent = int(fields.get("PPid", "0"))
     terminal = stat.rpartition(")")[2].split()[4:5] not in ([], ["0"])  # tty_nr, behind a name of any signs
-    return Process(pid, parent, fields.get("Name", ""), command, "", state == "T", account, terminal)
+    return Process(pid, parent, fields.get("Name", ""), "", "", state == "T", account, terminal)
+
+
+def owners(status: str) -> set[str]:
+    """Whose a process is, by its real and by its effective uid."""
+    return {whose(int(uid)) for uid in (_fields(status).get("Uid") or "0").split()[:2]}
+
+
+def _fields(status: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+):[ \t]*(.*)$", status, re.MULTILINE))
+
+
+def _commands(pids: Collection[int], proc: str) -> dict[int, str]:
+    """The command lines of some processes, as far as they can be read in time."""
+    try:
+        said = call(None, lambda: _read_commands(pids, proc), seconds=2 * SECONDS, limit=(len(pids) + 1) * 8 * COMMAND)
+    except (OSError, RefusedError):
+        return {}
+    return {int(pid): command for pid, command in json.loads(said).items()}
+
+
+def _read_commands(pids: Collection[int], proc: str) -> bytes:
+    """The work of the child: it says what it has got after ``SECONDS``, whatever hangs."""
+    found: dict[int, str] = {}
+    waiting, until = iter(pids), time.monotonic() + SECONDS
+
+    def read() -> None:
+        for pid in waiting:
+            with contextlib.suppress(OSError):
+                found[pid] = " ".join(_read(f"{proc}/{pid}/cmdline", COMMAND).replace("\0", " ").split())
+
+    hands = [threading.Thread(target=read, daemon=True) for _ in range(HANDS)]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join(max(0.0, until - time.monotonic()))
+    return json.dumps(found.copy()).encode()
 
 
 @lru_cache(maxsize=256)

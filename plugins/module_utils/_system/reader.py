@@ -292,6 +292,7 @@ def _be_child(rights: Rights | None, work: Callable[[], bytes], into: int) -> No
         view = memoryview(said)
         while view:
             view = view[os.write(into, view) :]
+        os.close(into)  # a thread that hangs in the kernel would keep it open
     finally:
         os._exit(0)
 

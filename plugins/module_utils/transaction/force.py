@@ -63,14 +63,17 @@ class Force:
         self._asked = bool(self._listens or answers)
         self._ports = {item["port"] for item in (*self._listens, *answers)} or {PORT}
 
+    def _processes(self) -> list[Process]:
+        return self._host.processes(self._daemon.accounts if self._daemon else ())
+
     def daemons(self) -> list[Process]:
         """The daemons that run, without what they have started."""
-        return leaders(self._holders(self._host.processes()))
+        return leaders(self._holders(self._processes()))
 
     def signs(self) -> Signs:
         if not self._daemon:
             return Signs()
-        everything = self._host.processes()
+        everything = self._processes()
         holders = self._holders(everything)
         family = self._daemon.family(holders, everything)
         sockets = self._sockets(holders)
@@ -115,7 +118,7 @@ class Force:
         known only those at the address that was ``asked`` are."""
         if not self._daemon:
             return lambda address: address == asked
-        own = {found.address for found in self._sockets(self._holders(self._host.processes())) if found.port == port}
+        own = {found.address for found in self._sockets(self._holders(self._processes())) if found.port == port}
         others = {found.address for found in self._host.listeners() if found.port == port} - own
 
         def accepted(address: str) -> bool:
@@ -129,7 +132,7 @@ class Force:
 
         An Exim that finds SIGHUP and SIGTERM when it goes on hears but the first one, and systemd waits for its end.
         """
-        everything = self._host.processes()
+        everything = self._processes()
         family = self._daemon.family(self._holders(everything), everything) if self._daemon else []
         stopped = [one for one in family if one.stopped]
         for one in stopped:
@@ -158,7 +161,7 @@ class Force:
         """What is not as it has to be, empty where all is: who goes on as before, and where it listens."""
         if self._daemon and self._old(before, reload):
             return f"{self._names(before)} went on with the configuration before"
-        everything = self._host.processes()
+        everything = self._processes()
         holders = self._holders(everything)
         others = [] if holders else self._others(everything)
         if others:
@@ -193,7 +196,7 @@ class Force:
 
     def _names(self, before: Signs) -> str:
         """Who went on, as far as that is seen."""
-        holders = self._holders(self._host.processes())
+        holders = self._holders(self._processes())
         sockets = [found for found in self._sockets(holders) if found.inode in before.sockets]
         seen = {pid for found in sockets for pid in found.pids}
         where = ", ".join(sorted({f"{found.address} port {found.port}" for found in sockets}))
@@ -216,7 +219,7 @@ class Force:
 
     def _stop(self, leader: Process) -> None:
         """Stop one daemon, and wait for what it has started, which holds its sockets, too."""
-        family = {one.pid for one in with_children([leader], self._holders(self._host.processes()))}
+        family = {one.pid for one in with_children([leader], self._holders(self._processes()))}
         for told in (signal.SIGTERM, signal.SIGKILL):
             for sent in (told, signal.SIGCONT):
                 with suppress(ProcessLookupError):

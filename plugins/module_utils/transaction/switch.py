@@ -215,8 +215,8 @@ class Switch:
 
     def _processes(self, spool: Spool) -> list[int]:
         """The processes that work on a queue: by their programs, or where these are not seen, by who started them."""
-        everything = self._host.processes()
         daemon = DAEMONS.get(spool.mta)
+        everything = self._host.processes(daemon.accounts if daemon else ())
         family = daemon.family(daemon.among(everything), everything) if daemon else []
         unseen = [one for one in family if not one.program]
         return [one.pid for one in everything if one in unseen or one.program.startswith(spool.programs)]

@@ -60,13 +60,13 @@ def test_d10_a_part_of_the_mta_that_is_stopped_fails_until_it_goes_on(mta):
 def test_d10_what_a_user_has_named_and_stopped_is_no_part_of_the_mta(mta, place):
     leader = Process(7, 1, "", NAMES[mta], stopped=place == "leader", account="alice" if place == "leader" else "root")
     child = Process(8, 7, "sh", "sh -c 'a command of a .forward'", stopped=True, account="alice")
-    host = SimpleNamespace(processes=lambda: [leader, child])
+    host = SimpleNamespace(processes=lambda _accounts: [leader, child])
     assert HostProof.moving(proof_of(host, mta)).verdict == "pass"
 
 
 def test_d10_what_a_user_has_stopped_at_a_terminal_is_no_part_of_the_mta():
     stopped = Process(7, 1, "exim4", NAMES["exim"], stopped=True, account="Debian-exim", terminal=True)
-    host = SimpleNamespace(processes=lambda: [stopped])
+    host = SimpleNamespace(processes=lambda _accounts: [stopped])
     assert HostProof.moving(proof_of(host, "exim")).verdict == "pass"
 
 
@@ -76,7 +76,7 @@ def looks(stopped, paused):
     daemon = Process(7, 1, "master", NAMES["postfix"])
     seen, said = (chain(each, repeat(each[-1])) for each in (stopped, paused))
 
-    def processes():
+    def processes(_accounts):
         pids = next(seen)
         return [daemon, *(Process(pid, 7, "smtpd", "smtpd", stopped=pid in pids) for pid in (8, 9))]
 

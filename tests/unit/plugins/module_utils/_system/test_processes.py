@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import processes as module
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.processes import (
     Process,
@@ -23,7 +27,8 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.process
 )
 
 STATUS = "Name:\texim4\nUmask:\t0022\nState:\tS (sleeping)\nPid:\t7\nPPid:\t1\nNSpid:\t7\n"
-DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
+DAEMON = Process(7, 1, "exim4", "")
+COMMAND = "/usr/sbin/exim4 -bd -q30m"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,7 @@ DAEMON = Process(7, 1, "exim4", "/usr/sbin/exim4 -bd -q30m")
     ],
 )
 def test_what_has_ended_and_what_is_in_a_container_is_no_process_of_the_host(status, found):
-    assert process(7, status, "/usr/sbin/exim4\0-bd\0-q30m\0") == found
+    assert process(7, status) == found
 
 
 def stat(terminal, name="exim4"):
@@ -61,7 +66,7 @@ def stat(terminal, name="exim4"):
     ],
 )
 def test_a_process_at_a_terminal_is_known_whatever_its_name(said, terminal):
-    assert process(7, STATUS, "/usr/sbin/exim4\0-bd\0-q30m\0", said) == replace(DAEMON, terminal=terminal)
+    assert process(7, STATUS, said) == replace(DAEMON, terminal=terminal)
 
 
 DOCKER = "0::/machine.slice/docker.service/abc"
@@ -121,12 +126,81 @@ def test_a_family_has_one_leader_and_all_its_children():
     assert sorted(one.pid for one in with_children(family[:1], [*family, *others])) == [7, 8, 9]
 
 
+def known(folder, pid, uids="0\t0\t0\t0"):
+    """A process of a /proc of our own, whose command line is still to be made."""
+    own = folder / str(pid)
+    own.mkdir()
+    (own / "status").write_text(STATUS + f"Uid:\t{uids}\n")
+    (own / "stat").write_text(stat(0))
+    return own / "cmdline"
+
+
 def test_a_command_line_of_any_length_costs_nothing(tmp_path):
     """A process can make any mapping of its memory its command line, which needs no right (PR_SET_MM_MAP, prctl(2))."""
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "status").write_text(STATUS)
-    (tmp_path / "7" / "stat").write_text(stat(0))
-    with (tmp_path / "7" / "cmdline").open("wb") as file:
-        file.write(b"/usr/sbin/exim4\0-bd\0-q30m\0")
+    with known(tmp_path, 7).open("wb") as file:
+        file.write(COMMAND.replace(" ", "\0").encode() + b"\0")
         file.truncate(1 << 40)
-    assert processes(str(tmp_path)) == [DAEMON]
+    assert processes(proc=str(tmp_path)) == [replace(DAEMON, command=COMMAND)]
+
+
+@pytest.mark.parametrize(
+    ("uids", "accounts", "command"),
+    [
+        ("0\t0\t0\t0", (), COMMAND),
+        ("64999\t64999\t64999\t64999", ("uid 64999",), COMMAND),
+        ("0\t64999\t0\t64999", ("uid 64999",), COMMAND),
+        ("64999\t64999\t64999\t64999", (), ""),
+        ("64999\t64999\t64999\t64999", ("uid 64998",), ""),
+        # a setuid program of somebody else's, and one of root's with somebody else's rights
+        ("64999\t0\t0\t0", (), ""),
+        ("0\t64999\t0\t64999", (), ""),
+    ],
+)
+def test_the_command_line_of_a_stranger_is_not_read(tmp_path, uids, accounts, command):
+    known(tmp_path, 7, uids).write_text(COMMAND)
+    (found,) = processes(accounts, str(tmp_path))
+    assert (found.name, found.command) == ("exim4", command)
+
+
+@pytest.mark.parametrize(
+    ("hanging", "uids"),
+    [
+        (range(10, 200), "64999\t64999\t64999\t64999"),  # a user's: they are not read
+        (range(10, 13), "0\t0\t0\t0"),  # nothing of the kind is known of root's
+    ],
+)
+def test_a_process_whose_command_line_cannot_be_read_stops_nobody(tmp_path, hanging, uids):
+    """As that of one whose memory is locked: by a page of a file system in user space, for instance."""
+    for pid in hanging:
+        os.mkfifo(known(tmp_path, pid, uids))
+    for pid in (7, 300):
+        known(tmp_path, pid).write_text(COMMAND)
+    begun = time.monotonic()
+    found = {one.pid: one.command for one in processes(proc=str(tmp_path))}
+    assert time.monotonic() - begun < 5
+    assert found == {7: COMMAND, 300: COMMAND, **dict.fromkeys(hanging, "")}
+
+
+def test_where_everything_hangs_the_processes_are_known_by_their_names(tmp_path):
+    pids = range(10, 40)
+    for pid in pids:
+        os.mkfifo(known(tmp_path, pid))
+    begun = time.monotonic()
+    found = {one.pid: str(one) for one in processes(proc=str(tmp_path))}
+    assert time.monotonic() - begun < 5
+    assert found == {pid: f"process {pid} (exim4)" for pid in pids}
+
+
+# files of /proc/PID that the kernel reads from the memory of a process, or under its lock
+OF_MEMORY = re.compile(r"\b(cmdline|environ|auxv|mem|maps|smaps\w*|numa_maps|pagemap|map_files)\b")
+
+
+def test_what_a_process_can_lock_is_read_in_one_place_alone():
+    plugins = Path(module.__file__).parents[2]
+    reading = {
+        file.name
+        for file in plugins.rglob("*.py")
+        for found in re.findall(r"/proc/[^\s`]*|\{proc\}/[^\s`]*", file.read_text())
+        if OF_MEMORY.search(found)
+    }
+    assert reading == {"processes.py"}

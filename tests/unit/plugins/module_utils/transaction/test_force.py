@@ -54,7 +54,8 @@ class Daemons(Host):
     def unit_of(self, pid):
         return self.units.get(pid, "")
 
-    def processes(self):
+    def processes(self, accounts):
+        assert accounts == DAEMONS[self.mta].accounts
         found = []
         for pid, (_addresses, _inode, child) in self.daemons.items():
             found += [Process(pid, 1, "daemon", COMMANDS[self.mta], stopped=self.is_asleep(pid))]
@@ -318,7 +319,7 @@ def test_a_daemon_that_gets_no_port_is_told_from_another_program_that_has_it(mon
     host = Daemons(mta, set(), [], monkeypatch)
     host.foreign = [Socket(address, 25, frozenset(["sink"]), "7", frozenset([7])) for address in another]
     processes = host.processes
-    monkeypatch.setattr(host, "processes", lambda: [*processes(), Process(7, 1, "sink", "sink -p 25")])
+    monkeypatch.setattr(host, "processes", lambda accounts: [*processes(accounts), Process(7, 1, "sink", "sink -p 25")])
     unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"], "listens": []}
     wrong = Service(host, unit, ANSWERS, 0.05).activate("restart")
     instead = "; process 7 (sink -p 25) listens at 127.0.0.1 port 25" if another else ""
@@ -638,7 +639,7 @@ def test_a_unit_is_asked_for_once_however_many_processes_are_in_it(monkeypatch):
 def test_what_a_user_calls_a_queue_manager_does_not_make_a_reload_a_restart(monkeypatch):
     host = Daemons("postfix", [], [ANY], monkeypatch)
     forged = Process(7, 1, "master", COMMANDS["postfix"], account="alice"), Process(8, 7, "qmgr", "", account="alice")
-    monkeypatch.setattr(host, "processes", lambda: list(forged))
+    monkeypatch.setattr(host, "processes", lambda _accounts: list(forged))
     assert force.Force(host, {"mta": "postfix"}, []).signs().renewed == frozenset()
 
 

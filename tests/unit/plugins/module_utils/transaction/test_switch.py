@@ -33,8 +33,8 @@ class System:
         self.ran, self.there, self.refuses = [], {"old": "1"}, False
         self.meanwhile = lambda _argv: None
 
-    def processes(self):
-        return processes()
+    def processes(self, accounts=()):
+        return processes(accounts)
 
     def ask(self, argv):
         return self.run(argv)
