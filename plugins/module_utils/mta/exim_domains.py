@@ -24,6 +24,9 @@ HERE = ("redirect", "accept")  # drivers of routers that deliver on this host
 DOMAIN = re.compile(r"(?=[\w.-]*[A-Za-z])[\w-]+(\.[\w-]+)*\.?")
 READABLE = re.compile(r"(partial\d*(\([^)]*\))?-)?(n?wild|i?p)?lsearch")
 KEY = re.compile(r'"?([^\s:#"]+)')
+VARIABLE = re.compile(r"(?<!\\)\$(?:([a-z_]\w*)|\{([a-z_]\w*)\})")
+PROGRAM = re.compile(r"\$\{(?:run|perl|readsocket|dlfunc|acl)\b")
+FIXED = ("primary_hostname", "smtp_active_hostname", "qualify_domain", "qualify_recipient", "value", "item", "key")
 NOT_SHOWN = "<value not displayable>"  # of a list that is hidden (`hide domainlist`)
 ALL = re.compile(r"^\s*(?:hide\s+)?domainlist(?:_cache)?\s+(\w+)\s*=", re.MULTILINE)
 ACCEPTING, REFUSING = ("accept", "require"), ("deny", "defer", "drop", "discard")
@@ -160,15 +163,14 @@ class _Reading:
         self.made.domains.setdefault(domain.lower().rstrip("."), []).append(where)
 
 
-# What an expandable string may hold that means the same whoever is written to.
-CONSTANT = re.compile(
-    r"\$\{?(primary_hostname|smtp_active_hostname|qualify_domain|qualify_recipient|readfile|lookup|lc|uc|sg|tr|if|value"
-    r"|filter|map|item)(?![a-z_])"
-)
+def varying(text: str) -> list[str]:
+    """The variables of an expandable string that have another value, or none, while Exim expands it for us."""
+    found = (plain or braced for plain, braced in VARIABLE.findall(text))
+    return [name for name in dict.fromkeys(found) if name not in FIXED]
 
 
 def _constant(text: str) -> bool:
-    return text.replace("\\$", "").count("$") == len(CONSTANT.findall(text.replace("\\$", "")))
+    return not varying(text) and not PROGRAM.search(text)
 
 
 def kinds(text: str) -> str:

@@ -18,7 +18,7 @@ from ..aliases.expand import Destination, Edge, Step, stopped
 from ..aliases.sources import Source, forward, include, members
 from ..errors import UserError
 from ..verdict import FAIL, INCONCLUSIVE, WARN, Problem
-from .exim_domains import kinds
+from .exim_domains import NOT_SHOWN, kinds, varying
 from .exim_syntax import Driver, affixes, escaped, filled, items_of, lookups, question, redirections, split
 
 if TYPE_CHECKING:
@@ -167,14 +167,14 @@ class Routers:
 
     def _varies(self, items: str, seen: tuple[str, ...] = ()) -> bool:
         """Whether a list of domains is another one for each address: then ``match_domain`` cannot be asked for it."""
-        if "$" in items:
+        if "$" in items or items == NOT_SHOWN:
             return True
         named = [name for name in re.findall(r"\+(\w+)", items) if name in self._lists and name not in seen]
         return any(self._varies(self._lists[name], (*seen, name)) for name in named)
 
     def _in_list(self, domain: str, items: str) -> bool:
         """Whether a domain is in a list: the first item that matches says it, as in Exim."""
-        text = items
+        text = asked = items
         if "$" in items:
             asked = filled(items, dict.fromkeys(("domain", "original_domain"), domain))
             made = self.expanded(asked)
@@ -186,7 +186,9 @@ class Routers:
             name = item.lstrip("! ")
             negated = item.startswith("!")
             own = self._lists.get(name[1:]) if name.startswith("+") else None
-            if own is not None and self._varies(own):
+            if own == NOT_SHOWN:
+                found = self._hidden(domain, name)
+            elif own is not None and self._varies(own):
                 found = self._in_list(domain, own)
             elif re.fullmatch(r"[\w.-]+", name):
                 found = name.lower() == domain.lower()
@@ -194,7 +196,15 @@ class Routers:
                 found = self._one(_match("domain", domain, name.replace(":", "::")), name)
             if found:
                 return not negated
+        for unknown in varying(asked):
+            raise UserError(f"what is in a list ({kinds(items)}) depends on ${unknown}, which no question to Exim has")
         return negated
+
+    def _hidden(self, domain: str, name: str) -> bool:
+        """Whether a domain is in a list that Exim does not show: a yes is one, a no may come from a variable in it."""
+        if self._one(_match("domain", domain, name), name):
+            return True
+        raise UserError(f"only Exim knows what is in the list {name[1:]}, which is hidden")
 
     def stale(self, kind: str, path: str) -> str:
         """Why a table cannot be what its source says; empty where it can, or where Exim reads the source itself."""

@@ -106,6 +106,8 @@ FILES = {"/etc/domains": ["# mine", "One.example: x", '"two.example": y', "*.thr
         ("*.wild.example : ^x[.]example", [], ["L: *.wild.example", "L: ^x[.]example"]),
         ("@mx_any", [], ["L: @mx_any"]),
         ("${run{/usr/bin/list}}", [], ["L: an expansion"]),
+        ("${if eq{$sender_host_address}{}{a.example}}", [], ["L: an expansion"]),
+        ("${lc:${primary_hostname}}", ["lower.example"], []),
         ("${readfile{/etc/list}{:}}", ["read.example"], []),
         ("${readfile{/nofile}{:}}", [], ["L: an expansion, which Exim cannot expand"]),
         ("+hidden", [], ["domainlist hidden: a hidden list"]),
@@ -113,7 +115,7 @@ FILES = {"/etc/domains": ["# mine", "One.example: x", '"two.example": y', "*.thr
 )
 def test_what_names_domains_is_listed_and_what_does_not_is_named(text, domains, unlisted):
     lists = {"empty": "", "named": "n.example : +named", "hidden": exim_domains.NOT_SHOWN}
-    expanded = {"${readfile{/etc/list}{:}}": "read.example:"}
+    expanded = {"${readfile{/etc/list}{:}}": "read.example:", "${lc:${primary_hostname}}": "lower.example"}
     found = exim_domains.listing([("L", text)], lists, "Mail.example.org", expanded.get, FILES.get)
     assert (list(found.domains), found.unlisted) == (domains, unlisted)
     assert "secret" not in "".join(found.unlisted)
@@ -190,6 +192,7 @@ def test_what_nothing_accepts_is_not_served():
 SQL = "sqlite;/etc/db select"
 BY_DOMAIN = "${lookup{$domain}dsearch{/etc/v}{$domain}fail}"
 HERS = BY_DOMAIN.replace("$domain", "asked.example")
+BY_CLIENT = "${if eq{$sender_host_address}{192.0.2.1}{asked.example}{b.example}}"
 FORCED = 'Failed: "lookup" failed and "fail" requested'
 
 
@@ -201,6 +204,8 @@ FORCED = 'Failed: "lookup" failed and "fail" requested'
         ({"local_domains": "@", "others": SQL}, {"+others": []}, "none"),
         ({"local_domains": "@", "others": BY_DOMAIN}, {HERS: "asked.example"}, "virtual"),
         ({"local_domains": "@", "others": BY_DOMAIN}, {HERS: FORCED}, "none"),
+        ({"local_domains": "@", "others": BY_CLIENT}, {BY_CLIENT: "asked.example"}, "virtual"),
+        ({"local_domains": "@", "others": exim_domains.NOT_SHOWN}, {"+others": ["asked.example"]}, "virtual"),
     ],
 )
 def test_exim_is_asked_about_a_domain_of_a_list_that_cannot_be_listed(lists, answers, kind):
@@ -216,6 +221,8 @@ def test_exim_is_asked_about_a_domain_of_a_list_that_cannot_be_listed(lists, ans
     [
         (SQL, {"+local_domains : +others": None}, "2026-11-30 failed to open the database"),
         (BY_DOMAIN, {HERS: "Failed: failed to open /etc/v for directory search"}, "failed to open /etc/v"),
+        (exim_domains.NOT_SHOWN, {"+others": []}, "the list others, which is hidden"),
+        (BY_CLIENT, {BY_CLIENT: "b.example"}, "depends on $sender_host_address"),
         (BY_DOMAIN, {HERS: 'Failed: lookup of "secret" gave DEFER: down'}, '"..." gave DEFER: down'),
     ],
 )
