@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
+ROOM = 1 << 20  # octets in the directory of state, for what is staged there, beside the files that a journal keeps
 DERIVED = 1 << 20  # octets of a file that is kept because scripts of the MTA make it
 
 
@@ -161,6 +162,8 @@ class Transaction:
         if self._aliases and self._aliases["changed"]:
             tables = {path: self._host.stat(path) for path in self._alias_files()}
             wanted += [Wanted(path, found.size) for path, found in tables.items() if found]
+        kept = sum(len(change.before.content) for change in changed if change.before)
+        wanted.append(Wanted(self._store.paths[0], ROOM + 2 * kept, parents=True))
         return [*wanted, *(Wanted(path, parents=True) for path in self._timer.paths)]
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:

@@ -244,6 +244,24 @@ def test_what_cannot_be_replaced_is_named_before_anything_is_changed(transact, l
     assert not [argv for argv in system.ran if argv[0] in ("start", "reload", "systemd-run", "checker")]
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_a_change_needs_in_the_directory_of_state_counts(transact, live, monkeypatch, check_mode):
+    """The files themselves would have room."""
+    real = os.statvfs
+
+    def statvfs(path):
+        found = list(real(path))
+        found[1], found[3:5] = 1, [500_000, 500_000]  # octets of a block, and blocks that are free
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    with pytest.raises(
+        UserError, match=r" has no room: \d+ octets are needed, and 500000 are free. Nothing was changed"
+    ):
+        transact(check_mode)
+    assert content(live) == BEFORE
+
+
 @pytest.mark.parametrize("check_mode", [True, False])
 def test_a_mount_point_is_named_before_anything_is_changed(transact, live, system, tmp_path, monkeypatch, check_mode):
     (live / "table").write_text("by hand\n")
