@@ -320,7 +320,10 @@ options:
     type: float
     default: 900
   state_dir:
-    description: Where the journals are kept, with the old files.
+    description:
+      - Where the journals are kept, with the old files.
+      - A host has one timer. While a change in another directory has not ended, nothing is changed, and the message
+        names that directory.
     type: path
     default: /var/lib/mailops-postmaster
 """

@@ -118,6 +118,7 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
     store, named = Store(params["state_dir"]), params["transaction"]
     with store.lock():
         look = store.look()
+        Timer(host, store).refuse_another(pending=bool(look.journal or look.bad))
         warnings = look.warnings if check_mode else store.put_aside(look.bad)
         journal = look.journal
         if look.bad and not journal and not check_mode:

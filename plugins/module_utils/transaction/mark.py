@@ -30,6 +30,11 @@ class Mark:
         self._due, self._reached = (os.path.join(folder, f"{name}.json") for name in ("not-in-force", "in-force"))
 
     @property
+    def path(self) -> str:
+        """Where the mark is while it is due."""
+        return self._due
+
+    @property
     def due(self) -> bool:
         """Whether the service may have another configuration than the one that is in place."""
         return there(self._due)

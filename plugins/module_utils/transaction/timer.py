@@ -18,6 +18,7 @@ from .._system import files as disk
 from .._system.image import Image
 from .._system.names import is_folder, link, unlink
 from ..errors import UserError
+from .elsewhere import owner, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +58,35 @@ class Timer:
         self._service = os.path.join(UNITS, UNIT + "-at-boot.service")
         self._wanted = os.path.join(UNITS, "sysinit.target.wants", UNIT + "-at-boot.service")
 
+    def refuse_another(self, pending: bool = False) -> None:
+        """Raise UserError where the units of this host are the way back of a change in another directory of state.
+
+        Those of a change that has ended are in nobody's way. ``pending``: a change of this directory has not ended.
+        No other was begun meanwhile, so that what cannot be read is its own.
+        """
+        try:
+            other = self._other()
+            if other and unfinished(other):
+                raise UserError(
+                    f"a change in another state directory, {other}, has not ended on this host. Nothing was changed."
+                    f" Confirm it or roll it back with state_dir: {other}, or wait until the host rolls it back"
+                )
+        except OSError as error:
+            if not pending:
+                raise UserError(
+                    f"{error.filename or self._service}: {error.strerror or error}. {self._service} may be the way back"
+                    " of a change in another state directory. Nothing was changed. Remove that file if no change is"
+                    " pending on this host"
+                ) from error
+
+    def _other(self) -> str:
+        """The other directory of state whose way back the units are; empty where it is this one. Raises OSError."""
+        found = owner(self._service)
+        return "" if found == disk.real(self._store.folder) else found
+
     def arm(self, transaction: str, seconds: float, program: bytes) -> None:
         """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
+        self.refuse_another(pending=True)  # what cannot be read was refused when the run began, or is replaced
         try:
             self._keep(program)
             self._start_in(transaction, seconds)
@@ -114,6 +142,11 @@ class Timer:
         return [sys.executable, self._program, self._store.folder]
 
     def disarm(self) -> None:
+        """Call the way back off. Units that another directory of state has set meanwhile stay."""
+        with contextlib.suppress(OSError):
+            if self._other():
+                unlink(self._program)
+                return
         self._stop(f"{UNIT}.timer")
         for path in (self._wanted, self._service, self._program):
             with contextlib.suppress(OSError):

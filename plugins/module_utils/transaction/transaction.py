@@ -107,6 +107,7 @@ class Transaction:
         self._owed = seen.due
         if not seen.journal and not self._due():
             return self._unchanged(check_mode)
+        self._timer.refuse_another(pending=bool(seen.journal or seen.bad))
         if check_mode:
             self._refuse_obstacles()
             with self._staged() as stage:
