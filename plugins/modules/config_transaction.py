@@ -321,7 +321,7 @@ options:
     default: 900
   state_dir:
     description:
-      - Where the journals are kept, with the old files.
+      - Where the journals are kept, with the old files. An absolute path, for example C(/srv/mail ops).
       - A host has one timer. While a change in another directory has not ended, nothing is changed, and the message
         names that directory.
     type: path
@@ -465,6 +465,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadlin
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ARGUMENTS as ALIASES
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.options import checked
 
 if TYPE_CHECKING:
     # Ansible sends to a host what is imported anywhere. There only that is loaded which the state needs.
@@ -568,6 +569,7 @@ ARGUMENTS = {
 
 def transact(params, check_mode):
     """The result of the module."""
+    params = checked(params)
     module, work = STATES[params["state"]]
     host = Host(Deadline(params["deadline"]))
     return getattr(import_module(UTILS + module), work)(host, params, check_mode)

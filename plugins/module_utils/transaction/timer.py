@@ -18,6 +18,7 @@ from .._system import files as disk
 from .._system.image import Image
 from .._system.names import is_folder, link, unlink
 from ..errors import UserError
+from . import quoting
 from .elsewhere import owner, unfinished
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ class Timer:
         """Have what is to be run on disk."""
         disk.write_image(self._program, _own(program))
         if is_folder(SYSTEMD):
-            command = " ".join(self._undo())
-            undoing, pending = self._store.paths
-            text = BOOT.format(folder=self._store.folder, pending=pending, undoing=undoing, command=command)
+            command = " ".join(quoting.word(word) for word in self._arguments())
+            undoing, pending = (quoting.path(path) for path in self._store.paths)
+            folder = quoting.word(self._store.folder)
+            text = BOOT.format(folder=folder, pending=pending, undoing=undoing, command=command)
             disk.write_image(self._service, _own(text.encode(), 0o644))
             disk.make_folder(os.path.dirname(self._wanted))
             link(self._service, self._wanted)
@@ -127,19 +129,24 @@ class Timer:
 
     def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: float) -> None:
         """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""
-        undo = [*self._undo(), f"--transaction={transaction}"]
+        name = f"--transaction={transaction}"
         if is_folder(SYSTEMD):
             self._stop(f"{unit}.timer", f"{unit}.service")
             start = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *when, "--property=Type=oneshot"]
-            start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}"]
+            start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}", *self._arguments(), name]
         else:
-            start, undo = ["sh", "-c", DETACHED, "start the confirmation timer"], [*undo, f"--after={seconds:g}"]
-        done = self._host.run([*start, *undo])
+            start = ["sh", "-c", DETACHED, "start the confirmation timer", *self._undo(), name, f"--after={seconds:g}"]
+        done = self._host.run(start)
         if done.rc:
             raise UserError(f"no confirmation timer can be set, and nothing was changed: {done.why}")
 
     def _undo(self) -> list[str]:
         return [sys.executable, self._program, self._store.folder]
+
+    def _arguments(self) -> list[str]:
+        """The same, as systemd is to be told it."""
+        program, *given = self._undo()
+        return [program, *(quoting.argument(word) for word in given)]
 
     def disarm(self) -> None:
         """Call the way back off. Units that another directory of state has set meanwhile stay."""
