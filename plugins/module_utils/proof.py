@@ -9,8 +9,9 @@ Everything comes in as data or as a function, so that each of the three layers c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp.reply import for_good
@@ -27,6 +28,7 @@ RELAYING = ("N1", "N4", "A15")  # what a client may do that the MTA trusts
 PARTS = {RESOLVES: "addresses", ACCEPTS: "checks", LANDS: "messages"}  # of which a layer consists
 WAITING = ("deferred", "queued", "unseen")  # states in which a message may arrive yet, or may have
 QUEUE = "the queue"
+NOT_ACCEPTED = "not accepted: "  # of a message, before what the server has answered
 PROVEN = ("mailbox", "file", "remote", "lmtp")
 TAKEN = ("remote", "lmtp")  # ends at a server that says of each message whether it takes it
 LOGGED = (*TAKEN, "pipe")  # ends of which the MTA alone knows what became of a message
@@ -275,7 +277,7 @@ def _judge(
     verdicts, words = [], []
     if not 200 <= message["code"] < 300:
         verdicts.append(FAIL if for_good(message["code"], message["text"]) else INCONCLUSIVE)
-        words.append("not accepted: {} {}".format(message["code"] or "", message["text"]))
+        words.append("{}{} {}".format(NOT_ACCEPTED, message["code"] or "", message["text"]))
     else:
         for box in boxes:
             count = hits[box].count if box in hits else 0
@@ -324,30 +326,63 @@ def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict
     return {"domain": place.name, "kind": place.kind, "verdict": verdict, **parts}
 
 
+class Finding(NamedTuple):
+    """What something that is not in order counts for its domain, its row, and the line for the person who mends it.
+
+    Of several with the same ``cause`` one line is enough. ``answer``: whether it is what was heard at the port.
+    """
+
+    weight: str
+    row: str
+    line: str
+    cause: str = ""
+    answer: bool = False
+
+
 def findings(domains: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A line for everything that is not in order, for the person who has to mend it; the worst first."""
-    found = sorted((item for domain in domains for item in _findings(domain)), key=lambda item: ORDER.index(item[0]))
-    return list(dict.fromkeys(line for _verdict, line in found))
+    """A line for everything that is not in order, for the person who has to mend it; the worst first.
+
+    What does not answer does so to every question. And where another program has the port, what that one answers says
+    nothing of the MTA (row L1).
+    """
+    found = sorted(
+        (item for domain in domains for item in _findings(domain)), key=lambda item: ORDER.index(item.weight)
+    )
+    if any((item.row, item.weight) == ("L1", FAIL) for item in found):
+        found = [item for item in found if not item.answer]
+    first: dict[str, str] = {}
+    for item in found:
+        first.setdefault(item.cause or item.line, item.line)
+    more = Counter(item.cause for item in found if item.cause)
+    return [
+        f"{line} ({more[key] - 1} more for the same reason)" if more[key] > 1 else line for key, line in first.items()
+    ]
 
 
-def _findings(domain: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What each counts for its domain, and the line."""
+def _findings(domain: Mapping[str, Any]) -> Iterator[Finding]:
     for layer in PARTS:
         if domain[layer].get("reason"):
-            yield INCONCLUSIVE, f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
+            line = f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
+            yield Finding(INCONCLUSIVE, "", line)
     for number, expansion in enumerate(domain["resolves"].get("addresses", [])):
         for problem in expansion["problems"]:
-            weight = weigh("R11" if number else problem["id"], problem["verdict"])  # postmaster is the first
-            yield weight, _finding(problem["id"], problem["verdict"], expansion["address"], problem)
-    for check in [*domain["accepts"].get("checks", []), *domain["lands"].get("checks", [])]:
+            row = "R11" if number else problem["id"]  # postmaster is the first
+            line = _finding(problem["id"], problem["verdict"], expansion["address"], problem)
+            yield Finding(weigh(row, problem["verdict"]), row, line)
+    answers = domain["accepts"].get("checks", [])
+    for check in [*answers, *domain["lands"].get("checks", [])]:
         if check["verdict"] not in QUIET and not check.get("limit"):
-            weight = weigh(check["id"], check["verdict"])
-            yield weight, _finding(check["id"], check["verdict"], check["address"], _words(check))
+            answer = check in answers and check["id"] != "L1"
+            unheard = check["verdict"] == INCONCLUSIVE and check["command"] == "connect"
+            cause = "connect {code} {text}".format(**check) if unheard else ""
+            line = _finding(check["id"], check["verdict"], check["address"], _words(check))
+            yield Finding(weigh(check["id"], check["verdict"]), check["id"], line, cause, answer)
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
             whence = "" if message["id"] == "D1" else " from the null sender"
-            address = message["recipient"] + whence
-            yield message["verdict"], _finding(message["id"], message["verdict"], address, message)
+            cause = message["message"] if message["message"].startswith(NOT_ACCEPTED) else ""
+            line = _finding(message["id"], message["verdict"], message["recipient"] + whence, message)
+            yield Finding(message["verdict"], message["id"], line, cause)
 
 
 def unlisted_words(table: str) -> str:

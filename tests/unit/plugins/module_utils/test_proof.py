@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils import proof
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Found, HandedOn, Place
-from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import add_up
+from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import Check, add_up
 
 ORG = Place("example.org", "local")
 BOX = "/var/mail/alice"
@@ -341,3 +341,39 @@ def test_a_queue_that_does_not_move_fails_though_no_message_was_sent(stopped, pa
     assert domain["verdict"] == "fail"
     (line,) = proof.findings([domain, domain])
     assert line.startswith(f"D10 fail: the queue: mail is accepted and not delivered: {said}. To mend it:")
+
+
+REFUSED = {"verdict": "inconclusive", "command": "connect", "code": 0, "text": "Connection refused"}
+
+
+def checked(*checks):
+    """A domain of which these checks were made."""
+    made = [
+        {**Check(row, "pass", "postmaster@example.org", domain="example.org").as_dict(), **more} for row, more in checks
+    ]
+    parts = {"resolves": {"verdict": "pass"}, "accepts": proof.accepts(ORG, made), "lands": {"verdict": "pass"}}
+    return proof.domain_result(ORG, parts)
+
+
+def test_what_does_not_answer_is_told_once():
+    found = proof.findings(
+        [checked(("A1", REFUSED), ("A4", REFUSED), ("N1", REFUSED), ("A6", {**REFUSED, "text": "reset"}))]
+    )
+    assert len(found) == 2
+    assert found[0].startswith("A1 inconclusive: postmaster@example.org")
+    assert found[0].endswith(" (2 more for the same reason)")
+    assert "reset" in found[1]
+    assert "more for" not in found[1]
+
+
+def test_what_another_program_says_at_the_port_is_no_finding_on_the_mta():
+    other = {"verdict": "fail", "message": "port 25 belongs to python3"}
+    domain = checked(("N1", {"verdict": "fail", "message": "an open relay"}), ("L1", other), ("A4", REFUSED))
+    assert [line.split(":")[0] for line in proof.findings([domain])] == ["L1 fail"]
+    assert domain["verdict"] == "fail"
+
+
+def test_what_a_server_says_of_which_the_owner_is_not_sure_is_a_finding():
+    unsure = {"verdict": "inconclusive", "message": "port 25 belongs to another instance"}
+    domain = checked(("L1", unsure), ("N1", {"verdict": "fail", "message": "an open relay"}))
+    assert [line.split(":")[0] for line in proof.findings([domain])] == ["N1 fail", "L1 inconclusive"]
