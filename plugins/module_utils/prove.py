@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import proof, stranger
 from ._system.deadline import Deadline
 from ._system.host import Host
+from ._system.reader import Rights
 from .checked import Checked, number
 from .mailbox.find import Search
 from .mailbox.shares import Shares
@@ -35,6 +36,8 @@ from .verdict import EXEMPT, FAIL, INCONCLUSIVE, SKIPPED, WARN, Check, add_up
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from .aliases.expand import Destination
+    from .mailbox.watched import Waiting
     from .mta.adapter import Adapter
     from .smtp.sending import Message
 
@@ -48,6 +51,7 @@ LOOK = 0.01  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
 FOR_SMTP = 0.5  # of the time that is left, for the dialogue: what was sent has to be found, too
 STANDING = 2.0  # seconds after which what has not moved stands still
+NOBODY = Rights(65534, 65534)  # Debian Policy 9.2.2
 LOOK_BACK = 600.0  # seconds: messages of another host were sent before the proof began, and clocks differ
 
 
@@ -101,10 +105,29 @@ class HostProof:
         if address not in self._expansions:
             allowed = self.params["allowed_accounts"]
             days = self.params["unread_days"]
-            unread = Unread(days, partial(self._shares.unread, address)) if days else None
+            unread = Unread(days, partial(self._waits, address)) if days else None
             found = resolve(self.host, self.mta, address, allowed, self._callouts, unread)
+            for end in found.destinations:
+                self._name(end)
             self._expansions[address] = found.as_dict()
         return self._expansions[address]
+
+    def _waits(self, address: str, end: Destination) -> Waiting:
+        self._name(end)
+        return self._shares.unread(address, end.value)
+
+    def _name(self, end: Destination) -> None:
+        """Look at a file that somebody names with the rights of the account as which the MTA writes it: it may be any
+        file of root's. The paths of mailboxes are settings of the MTA's."""
+        rights = self._rights(end.account) if end.kind == "file" and end.account else None
+        self.mailboxes.named(end.value, rights)
+
+    def _rights(self, name: str) -> Rights | None:
+        """Those of an account that is not root, which Exim may know by its number; of none that is known: nobody's."""
+        account = self.host.account(name) or (self.host.account_of(int(name)) if name.isdecimal() else None)
+        if account is None:
+            return NOBODY
+        return Rights.of(account) if account.uid else None
 
     def _boxes(self, address: str) -> list[str]:
         """The mailboxes of an address that are looked at."""

@@ -6,6 +6,10 @@
 Root goes as far as there is nothing but root's, name by name, by descriptors. The first entry of somebody else's, be it
 a file, a directory or a link, is opened and all below it with the rights of its owner: whatever that account puts
 there, it leads nowhere that the account could not go by itself. For a child process (reader, worker): the rights stay.
+
+Who names a path is not who owns what is there: a user can name any file of root's. So for a path of a user's the rights
+of that account are taken at once. And what root opens is looked at before, because that can do something by itself: a
+device may rewind or reset, and a message of /proc/kmsg that root reads is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from .reader import OF_THE_PROGRAM, OPEN, RefusedError, Rights, kind, of_the_program, quietly, take
+from .reader import OF_THE_PROGRAM, OPEN, RefusedError, Rights, file_system, kind, of_the_program, quietly, take
 from .walk import LINKS, names
 
 if TYPE_CHECKING:
@@ -27,14 +31,21 @@ if TYPE_CHECKING:
 
 PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 ROOT = Rights(0, 0)
+# file systems in which each file is a door to the kernel (filesystems(5))
+OF_THE_KERNEL = frozenset(
+    (
+        *("binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "efivarfs", "fusectl", "mqueue"),
+        *("proc", "pstore", "securityfs", "selinuxfs", "sysfs", "tracefs"),
+    )
+)
 
 
 class Spot(NamedTuple):
     """Where a path ends: a descriptor of the ``folder`` and the ``name`` in it.
 
-    ``owner`` is whose the entry is, None where the process is not root's; a link there is ``follow``-ed where the
-    process has no more than that account's rights. Only root can use the folder where ``above`` is true: the entry is
-    the first on the way that is not root's.
+    ``owner`` is whose the entry is; None where that does not count, because the process is not root's, or took its
+    rights before. A link there is ``follow``-ed where the process has no more than some account's rights. Only root can
+    use the folder where ``above`` is true: the entry is the first on the way that is not root's.
     """
 
     folder: int
@@ -44,14 +55,18 @@ class Spot(NamedTuple):
     above: bool = False
 
 
-def descend(path: str) -> Spot:
+def descend(path: str, rights: Rights | None = None) -> Spot:
     """Take the rights that count for ``path`` and say where it ends. The caller closes the folder.
 
-    Raises OSError, FileNotFoundError where there is nothing.
+    These are the ``rights`` of the account that named it, where that was not root. Raises OSError, FileNotFoundError
+    where there is nothing.
     """
     if "\0" in path:
         raise RefusedError("has a name that no file can have")
-    if os.geteuid() != 0 and os.getuid() != 0:
+    is_root = os.geteuid() == 0 or os.getuid() == 0
+    if rights or not is_root:
+        if rights and is_root:
+            take(rights)
         folder, name = os.path.split(os.path.abspath(path))
         return Spot(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name or ".", None, follow=True)
     take(ROOT)
@@ -102,19 +117,28 @@ def open_spot(spot: Spot, flags: int = OPEN) -> int:
     """
     if spot.above:
         return _open_above(spot, flags)
+    if spot.owner == 0:
+        with contextlib.ExitStack() as opened:
+            return _open_same(spot, flags, os.fstat(_keep(opened, os.open(spot.name, PATH, dir_fd=spot.folder))))
     handle = quietly(spot.name, flags & ~os.O_NOFOLLOW if spot.follow else flags, spot.folder)
-    found = os.fstat(handle)
-    reason = ""
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        reason = f"is {kind(found.st_mode)}, neither a regular file nor a directory"
-    elif spot.owner == 0 and (found.st_uid or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1)):
-        reason = "was exchanged while it was opened, or has a second name"
-    elif of_the_program(found):
-        reason = OF_THE_PROGRAM
+    reason = _why_not(os.fstat(handle), spot)
     if reason:
         os.close(handle)
         raise RefusedError(reason)
     return handle
+
+
+def _why_not(found: os.stat_result, spot: Spot) -> str:
+    """Why what is at a spot is not opened, or not used; empty where it is."""
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        return f"is {kind(found.st_mode)}, neither a regular file nor a directory"
+    if of_the_program(found):
+        return OF_THE_PROGRAM
+    if file_system(found.st_dev) in OF_THE_KERNEL:
+        return f"is no mailbox: it is in {file_system(found.st_dev)}, which the kernel makes"
+    if spot.owner == 0 and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+        return "has a second name"
+    return ""
 
 
 def _open_above(spot: Spot, flags: int) -> int:
@@ -127,8 +151,9 @@ def _open_above(spot: Spot, flags: int) -> int:
 
 
 def _open_same(spot: Spot, flags: int, found: os.stat_result) -> int:
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise RefusedError(f"is {kind(found.st_mode)}, neither a regular file nor a directory")
+    reason = _why_not(found, spot)
+    if reason:
+        raise RefusedError(reason)
     handle = quietly(spot.name, flags, spot.folder)
     opened = os.fstat(handle)
     if not os.path.samestat(found, opened) or opened.st_uid != spot.owner:

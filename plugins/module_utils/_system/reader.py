@@ -188,16 +188,17 @@ def quietly(path: str, flags: int, folder: int | None = None) -> int:
 
 def of_the_program(found: os.stat_result) -> bool:
     """Whether this is a file of procfs, opened for somebody else: there this process shows him what is root's."""
-    return os.geteuid() != os.getuid() and _is_procfs(found.st_dev)
+    return os.geteuid() != os.getuid() and file_system(found.st_dev) == "proc"
 
 
 @lru_cache(maxsize=64)
-def _is_procfs(device: int) -> bool:
-    """By the mounts: each instance of procfs has a device of its own (proc(5))."""
-    number = f"{os.major(device)}:{os.minor(device)}".encode()
-    with open("/proc/self/mountinfo", "rb") as file:
-        fields = [line.partition(b" - ") for line in file]
-    return any(mount.split()[2] == number and of.startswith(b"proc ") for mount, _dash, of in fields)
+def file_system(device: int) -> str:
+    """The type of a file system, empty where it is not known. By the mounts: each instance of procfs has a device of
+    its own (proc(5))."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        fields = [line.partition(" - ") for line in file]
+    return next((of.split()[0] for mount, _dash, of in fields if mount.split()[2] == number), "")
 
 
 def kind(mode: int) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done with one mailbox, in a child process that has the rights of the mailbox's owner."""
+"""What is done with one mailbox, in a child process that has the rights of its owner, or of who named it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ from .unread import DAY, waits_since
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .._system.reader import Rights
+
 NO_MAILDIR = "is a directory without new and cur, and so no Maildir"
 
 
 class Box:
-    """A mailbox, and what is remembered of it. One that is not there yet has no messages; its kind shows when it is."""
+    """A mailbox, and what is remembered of it. One that is not there yet has no messages; its kind shows when it is.
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    ``rights`` are those of the account that named it; None where root did.
+    """
+
+    def __init__(self, path: str, rights: Rights | None = None) -> None:
+        self._path, self._rights = path, rights
         self._tally = Tally()
         self._tokens: list[str] = []
         self._reader: Mbox | Maildir | None = None
@@ -126,7 +131,7 @@ class Box:
             names = [name for token in tokens for name in self._reader.carriers.get(token, ())]
             with self._opened() as handle:
                 return from_maildir(handle, tokens, names)
-        spot = descend(self._path)
+        spot = descend(self._path, self._rights)
         try:
             return from_mbox(spot, tokens, self._before)
         finally:
@@ -134,7 +139,7 @@ class Box:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        spot = descend(self._path)
+        spot = descend(self._path, self._rights)
         try:
             handle = open_spot(spot)
         finally:

@@ -6,6 +6,9 @@
 Whoever gets the mail decides into how many files it is put, and how many files are in a Maildir. So there is one limit
 for all together. What has the same inode is the same mailbox, and one child looks at it. Where there is nothing yet,
 there is nothing to remember, and so no child.
+
+A mailbox that a user names is looked at with the rights of the account as which the MTA writes it. Another user can
+name the same one: each one's rights are tried, so that nobody takes a mailbox from anybody else.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .._system.deadline import Deadline
+    from .._system.reader import Rights
 
 LOOK = 0.5  # seconds of one look; a mailbox with more to read is looked at again
 ANSWER = 10.0  # seconds for an answer, before the child is killed
@@ -78,6 +82,8 @@ class Mailboxes:
         self._deadline, self._headers = deadline, headers
         self._paths: set[str] = set()
         self._boxes: dict[str, _Watched] = {}
+        self._rights: dict[str, dict[Rights | None, None]] = {}
+        self._refused: dict[tuple[str, Rights | None], _Watched] = {}
         self._same: dict[tuple[int, int], _Watched] = {}  # by device and inode
         self._waiting: dict[str, Waiting] = {}
         self._seen: dict[str, Seen] = {}
@@ -99,6 +105,15 @@ class Mailboxes:
     def over(self) -> str:
         """That the deadline is over, in words."""
         return f"the deadline of {self._deadline.seconds:g} s was over"
+
+    def named(self, path: str, rights: Rights | None) -> None:
+        """Say who has named a mailbox, before it is asked about: the ``rights`` of that account, None for root."""
+        known = self._rights.setdefault(path, {})
+        if rights not in known:
+            known[rights] = None
+            if path not in self._boxes:
+                self._waiting.pop(path, None)
+                self._seen.pop(path, None)
 
     def expect(self, tokens: Mapping[str, Iterable[str]]) -> None:
         """By mailbox, what is going to be looked for: a mailbox with several names has the tokens of all of them."""
@@ -207,17 +222,27 @@ class Mailboxes:
         if path not in self._paths and len(self._paths) >= MOST:
             raise RefusedError(f"was not looked at: no more than {MOST} mailboxes are")
         self._paths.add(path)
-        fresh = _Watched(Worker(Box(path).answer))
+        failed: OSError | RefusedError = FileNotFoundError(path)
+        for number, rights in enumerate(self._rights.get(path) or {None: None}):
+            found = self._opened(path, rights)
+            if isinstance(found, _Watched):
+                return found
+            failed = found if isinstance(found, FileNotFoundError) or not number else failed
+        raise failed
+
+    def _opened(self, path: str, rights: Rights | None) -> _Watched | OSError | RefusedError:
+        """The mailbox, or why it cannot be opened with these rights."""
+        fresh = self._refused.pop((path, rights), None) or _Watched(Worker(Box(path, rights).answer))
         try:
             device, inode = fresh.worker.ask({"do": "identify"}, self._seconds())["answer"]
-        except OSError:
+        except OSError as error:
             fresh.worker.close()
-            raise
-        except RefusedError:  # it may have hung: one that was killed is not tried again
+            return error
+        except RefusedError as error:  # it may have hung: one that was killed is not tried again
             fresh.worker.close()
             if not self._deadline.over:
-                self._boxes[path] = fresh
-            raise
+                self._refused[path, rights] = fresh
+            return error
         self._boxes[path] = self._same.setdefault((device, inode), fresh)
         if self._boxes[path] is not fresh:
             fresh.worker.close()

@@ -63,10 +63,10 @@ class FarEnd(Protocol):
 
 @dataclass(frozen=True)
 class Unread:
-    """``most``: days that mail may wait; ``waits(mailbox)``: how many it does."""
+    """``most``: days that mail may wait; ``waits(end)``: how many it does in a mailbox."""
 
     most: int
-    waits: Callable[[str], Waiting]
+    waits: Callable[[Destination], Waiting]
 
 
 class AskFarEnd(Protocol):
@@ -194,10 +194,10 @@ class Judge:
         if end.kind in judges:
             yield from judges[end.kind](end)
         if end.kind in ("mailbox", "file") and self._unread:
-            yield from self._waiting(end.value, self._unread)
+            yield from self._waiting(end, self._unread)
 
-    def _waiting(self, mailbox: str, unread: Unread) -> Iterator[Problem]:
-        found = unread.waits(mailbox)
+    def _waiting(self, end: Destination, unread: Unread) -> Iterator[Problem]:
+        mailbox, found = end.value, unread.waits(end)
         if found.days is None:
             message = f"whether anybody reads {mailbox} is not known: it {found.reason}"
             yield Problem("R12", SKIPPED, message, mailbox)

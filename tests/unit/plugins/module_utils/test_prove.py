@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 import socket
 import time
 from dataclasses import replace
@@ -15,6 +16,7 @@ import fake_mta
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils import prove
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.process import NoAnswerError
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.expand import Destination, Step
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError, UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Limit
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
@@ -111,6 +113,37 @@ def test_whoever_wants_no_token_messages_is_warned_of_those_that_stay(proof, mon
     result = proof(remove_messages=True)
     assert (result["verdict"], result["messages_left"]) == ("pass", left)
     assert result["warnings"] == [f"Token messages were not removed: {mailbox}" for mailbox in left]
+
+
+@pytest.mark.parametrize(
+    ("kind", "account", "named_by"),
+    [
+        ("file", "daemon", pwd.getpwnam("daemon").pw_uid),
+        ("file", str(pwd.getpwnam("daemon").pw_uid), pwd.getpwnam("daemon").pw_uid),
+        ("file", "no such account", 65534),
+        ("file", "99999999", 65534),
+        ("file", "root", None),
+        ("file", "0", None),
+        ("file", "", None),
+        ("mailbox", "daemon", None),
+    ],
+)
+@pytest.mark.parametrize("unread_days", [0, 30])
+def test_a_file_is_looked_at_as_the_account_that_the_mta_writes_it_as(
+    proof, monkeypatch, kind, account, named_by, unread_days
+):
+    class Naming(fake_mta.Mta):
+        def step(self, _node):
+            return Step(destinations=(Destination(kind, "/nonexistent/box", account=account),))
+
+    told = []
+    asked = prove.Mailboxes.unread
+    monkeypatch.setattr(prove.Mailboxes, "named", lambda _boxes, path, rights: told.append((path, rights)))
+    monkeypatch.setattr(prove.Mailboxes, "unread", lambda *args: told.append("asked") or asked(*args))
+    proof(Naming, unread_days=unread_days)
+    assert ("asked" in told[1:]) == bool(unread_days)
+    assert told[0] != "asked"
+    assert {(one[0], one[1] and one[1].uid) for one in told if one != "asked"} == {("/nonexistent/box", named_by)}
 
 
 def test_a_good_host_passes(proof):

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import descent
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.descent import descend, open_spot
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import (
     RefusedError,
+    Rights,
     call,
+    quietly,
     read_up_to,
 )
 
@@ -42,11 +46,11 @@ def file(path, text, owner, mode=0o600):
     give(path, owner)
 
 
-def got(path):
-    """What is read at a path, and the rights with which."""
+def got(path, rights=None):
+    """What is read at a path, which an account with these rights named, and the rights with which."""
 
     def work():
-        spot = descend(str(path))
+        spot = descend(str(path), rights)
         handle = open_spot(spot)
         return b"%d %s" % (os.geteuid(), read_up_to(handle, 100))
 
@@ -112,6 +116,48 @@ def test_what_alice_may_read_is_read(place):
     (place / "alice" / "box").symlink_to("real")
     give(place / "alice" / "box", ALICE)
     assert got(place / "alice" / "box") == f"{of(ALICE)} mail"
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "closed", "read"),
+    [
+        (ALICE, 0o600, False, True),
+        (0, 0o600, False, False),
+        (BOB, 0o600, False, False),
+        (0, 0o644, False, True),
+        (0, 0o644, True, False),
+        (ALICE, 0o600, True, False),
+    ],
+)
+@pytest.mark.parametrize("by_a_link", [False, True])
+def test_what_alice_names_is_looked_at_with_her_rights(place, owner, mode, closed, read, by_a_link):
+    (place / "folder").mkdir()
+    file(place / "folder" / "box", "text", owner, mode)
+    (place / "folder").chmod(0o700 if closed else 0o755)
+    path = place / "folder" / "box"
+    if by_a_link:
+        (place / "link").symlink_to(path)
+        path = place / "link"
+    with contextlib.nullcontext() if read or not ROOT else pytest.raises(PermissionError):
+        assert got(path, Rights(ALICE, ALICE)) == f"{of(ALICE)} text"
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/kmsg", "/proc/self/environ", "/proc/meminfo", "/proc", "/sys/kernel", "/dev/null", "/dev/fuse"]
+)
+@pytest.mark.parametrize("rights", [None, Rights(ALICE, ALICE)])
+def test_what_the_kernel_makes_is_no_mailbox(monkeypatch, path, rights):
+    """Not even opened by root: a device may do something then, and what is read of /proc/kmsg is gone."""
+    opened = []
+    monkeypatch.setattr(descent, "quietly", lambda *asked: opened.append(asked) or quietly(*asked))
+
+    def work():
+        with contextlib.suppress(OSError, RefusedError):
+            open_spot(descend(path, rights))
+            return b"opened"
+        return b"" if rights or not ROOT else repr(opened).encode()
+
+    assert call(None, work) == (b"" if rights or not ROOT else b"[]")
 
 
 @pytest.mark.parametrize("owner", [0, ALICE])

@@ -96,7 +96,7 @@ def test_another_port_of_this_host_is_another_server():
 def test_a_mailbox_that_nobody_reads_is_a_warning(days, rows):
     asked = []
     host = FakeHost(aliases="postmaster: alice\n")
-    unread = Unread(30, lambda mailbox: asked.append(mailbox) or Waiting(days, "may not be opened"))
+    unread = Unread(30, lambda end: asked.append(end.value) or Waiting(days, "may not be opened"))
     found = resolve(host, Postfix(host), "postmaster", unread=unread)
     assert asked == ["/var/mail/alice"]
     assert [(problem.id, problem.verdict) for problem in found.problems] == rows
@@ -149,8 +149,8 @@ def test_what_cannot_be_seen_costs_only_its_own_part():
 
 
 def test_a_mailbox_that_cannot_be_judged_is_inconclusive():
-    def days(mailbox):
-        raise OSError(5, "Input/output error", mailbox)
+    def days(end):
+        raise OSError(5, "Input/output error", end.value)
 
     host = FakeHost(aliases="postmaster: alice\n")
     found = resolve(host, Postfix(host), "postmaster", unread=Unread(30, days))
