@@ -19,7 +19,8 @@ help: ## show this
 .PHONY: demo
 demo: $(RUNTIME) image-$(RELEASE) ## boot mail hosts in containers, configure them, and prove them: MTA=postfix, RELEASE=trixie
 	@$(DEMO) tests/lab/create.yml --extra-vars 'lab_keep=true lab_release=$(RELEASE) mta_backend=$(MTA)'
-	@$(DEMO) mailops.postmaster.site --extra-vars mta_backend=$(MTA)
+	@echo $(MTA) >.build/lab/mailops-demo/backend
+	@$(DEMO) mailops.postmaster.site
 
 .PHONY: demo-down
 demo-down: ## remove everything that the demo made
