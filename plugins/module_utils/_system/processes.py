@@ -11,7 +11,7 @@ can hold that lock of a process of his for ever, by a page of a file system in u
 the kernel's own, and read at once. So they are read first, and command lines only where the process is root's or of an
 account that was asked for; of all others the name in ``status`` is known. And a process can change hands between two
 looks, and a service's account can be hostile, too. So a child process reads the command lines, all of one look, and is
-killed after a second: what it has not got by then is known by its name as well.
+killed after some seconds: what it has not got by then is known by its name as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROC = "/proc"
 LONGEST = 65536  # octets of a file about a process, which the kernel writes
 UNIT = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.service")  # systemd.unit(5)
 COMMAND = 4096  # octets of its command line: a process can make that any part of its memory (PR_SET_MM, prctl(2))
-SECONDS = 1.0  # for all command lines of one look
+SECONDS = 5.0  # for all command lines of one look; a busy machine needs more than a moment
 HANDS = 8  # threads that read them: so many may hang before the others wait
 
 
