@@ -177,7 +177,7 @@ def test_a_process_whose_command_line_cannot_be_read_stops_nobody(tmp_path, hang
         known(tmp_path, pid).write_text(COMMAND)
     begun = time.monotonic()
     found = {one.pid: one.command for one in processes(proc=str(tmp_path))}
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 2 * module.SECONDS + 1
     assert found == {7: COMMAND, 300: COMMAND, **dict.fromkeys(hanging, "")}
 
 
@@ -187,7 +187,7 @@ def test_where_everything_hangs_the_processes_are_known_by_their_names(tmp_path)
         os.mkfifo(known(tmp_path, pid))
     begun = time.monotonic()
     found = {one.pid: str(one) for one in processes(proc=str(tmp_path))}
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 2 * module.SECONDS + 1
     assert found == {pid: f"process {pid} (exim4)" for pid in pids}
 
 
