@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST = 10_000  # entries of a list
 LONGEST = 1000  # characters of an entry
 TOLD = 20  # mistakes
+LONGEST_WAIT = 86400  # seconds that anything may take
+LAST_TIME = 253402300799  # the end of the year 9999, in seconds since the epoch
 
 
 class Checked:
@@ -58,8 +60,22 @@ class Checked:
 
 def seconds(value: float) -> float:
     """A time that something may take."""
-    if not 0 < value <= 86400:
-        raise ValueError("a number of seconds above 0, at most 86400")
+    if not 0 < value <= LONGEST_WAIT:
+        raise ValueError(f"a number of seconds above 0, at most {LONGEST_WAIT}")
+    return value
+
+
+def wait(value: float) -> float:
+    """A time for which something is waited, or not at all."""
+    if not 0 <= value <= LONGEST_WAIT:
+        raise ValueError(f"a number of seconds from 0 to {LONGEST_WAIT}")
+    return value
+
+
+def moment(value: float) -> float:
+    """A time of the clock. It may be before the epoch, where somebody has taken a few minutes off."""
+    if not -LAST_TIME <= value <= LAST_TIME:
+        raise ValueError(f"a number of seconds since the epoch, at most {LAST_TIME}")
     return value
 
 

@@ -15,7 +15,7 @@ from . import proof, stranger
 from ._system.deadline import Deadline
 from ._system.host import Host
 from ._system.reader import Rights
-from .checked import Checked, number
+from .checked import Checked, number, wait
 from .mailbox.find import Search
 from .mailbox.shares import Shares
 from .mailbox.watched import Mailboxes
@@ -341,7 +341,7 @@ def _checked(params: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "domains": note.each("domains", names.domain),
         "role_addresses": note.each("role_addresses", names.local_part, most=100),
-        "timeout": note.one("timeout", number(0, 86400)),
+        "timeout": note.one("timeout", wait),
         "unread_days": note.one("unread_days", number(0, 100_000)),
     }
     note.settle()

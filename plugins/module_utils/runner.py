@@ -15,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._system.net import net
 from ._system.remarks import remarks
+from .checked import Checked, seconds
 from .errors import OverdueError, UserError
 from .shown import shown
 from .unexpected import Part, words
@@ -22,7 +23,6 @@ from .verdict import INCONCLUSIVE
 
 # what odd options do to Ansible; anything else that ends it before the module begins is meant, as by ansible-test
 ODD = (ArithmeticError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError)
-LONGEST = 86400  # seconds that a module may take
 UNSEEN = {"verdict": INCONCLUSIVE}  # of a module that was ended at its deadline
 
 
@@ -38,7 +38,7 @@ def run(
     with Part(_fail_plainly):
         module = AnsibleModule(**spec)
         with Part(lambda error: _fail(module, error)):
-            with _net(module, None if whole else module.params.get("deadline")):
+            with _net(module, whole):
                 if root and uid():
                     raise UserError(f"only root can do this{_as_who()}")
                 result = main(module.params, module.check_mode)
@@ -69,14 +69,15 @@ def _fail(module: AnsibleModule, error: Exception) -> None:
     _end(module, {"failed": True, "msg": words(error) + denied, **more})
 
 
-def _net(module: AnsibleModule, seconds: float | None) -> contextlib.AbstractContextManager[None]:
-    if seconds is None:
+def _net(module: AnsibleModule, whole: bool) -> contextlib.AbstractContextManager[None]:
+    if module.params.get("deadline") is None:
         return contextlib.nullcontext()
-    if not 0 < seconds <= LONGEST:
-        raise UserError(
-            f"deadline: {seconds!r} is not allowed here; allowed: a number of seconds above 0, at most {LONGEST}."
-        )
-    return net(seconds, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended", **UNSEEN))
+    note = Checked(module.params)
+    deadline = note.one("deadline", seconds)
+    note.settle()
+    if whole:
+        return contextlib.nullcontext()
+    return net(deadline, lambda text: module.fail_json(msg=f"{text}: it waits for the system, and was ended", **UNSEEN))
 
 
 def _fail_plainly(error: Exception) -> None:

@@ -67,7 +67,7 @@ options:
   confirm_timeout:
     description:
       - Seconds until a change that was not confirmed is rolled back.
-      - With V(0) it is confirmed as soon as the service answers.
+      - With V(0) it is confirmed as soon as the service answers. At most V(86400), which is a day.
     type: int
     default: 0
   templates:

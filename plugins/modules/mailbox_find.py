@@ -137,12 +137,12 @@ missing:
       type: str
 """
 
-from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.find import find
+from ansible_collections.mailops.postmaster.plugins.module_utils.mailbox.find import find_as_asked
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
 
 
 def mailbox_find(params, _check_mode):
-    return find(params["tokens"], params["mailboxes"], params["timeout"], params["deadline"], params["since"])
+    return find_as_asked(params)
 
 
 def main():

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._system.deadline import Deadline
+from ..checked import Checked, moment, wait
 from ..errors import UserError
 from ..proof import Found
 from ..shown import line
@@ -90,6 +91,14 @@ class Search:
                 seconds = self._seconds.setdefault((token, path), round(time.monotonic() - self._start, 3))
                 hits.setdefault(token, {})[path] = Found(count, seconds, seen.headers.get(token, {}))
         return hits
+
+
+def find_as_asked(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Find by the options of the module mailbox_find, and return its result."""
+    note = Checked(params)
+    timeout, since = note.one("timeout", wait), note.one("since", moment)
+    note.settle()
+    return find(params["tokens"], params["mailboxes"], timeout, params["deadline"], since)
 
 
 def find(

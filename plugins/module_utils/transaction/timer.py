@@ -85,7 +85,7 @@ class Timer:
         found = owner(self._service)
         return "" if found == disk.real(self._store.folder) else found
 
-    def arm(self, transaction: str, seconds: float, program: bytes) -> None:
+    def arm(self, transaction: str, seconds: int, program: bytes) -> None:
         """Let ``program`` roll ``transaction`` back in so many seconds, if it has not ended by then; or UserError."""
         self.refuse_another(pending=True)  # what cannot be read was refused when the run began, or is replaced
         try:
@@ -124,10 +124,10 @@ class Timer:
             disk.make_folder(os.path.dirname(self._wanted))
             link(self._service, self._wanted)
 
-    def _start_in(self, transaction: str, seconds: float) -> None:
-        self._start(UNIT, transaction, [f"--on-active={seconds:g}", "--timer-property=AccuracySec=100ms"], seconds)
+    def _start_in(self, transaction: str, seconds: int) -> None:
+        self._start(UNIT, transaction, [f"--on-active={seconds:d}", "--timer-property=AccuracySec=100ms"], seconds)
 
-    def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: float) -> None:
+    def _start(self, unit: str, transaction: str, when: Sequence[str], seconds: int) -> None:
         """Have the program run ``when`` systemd is told to, or where that is not there, after so many seconds."""
         name = f"--transaction={transaction}"
         if is_folder(SYSTEMD):
@@ -135,7 +135,7 @@ class Timer:
             start = ["systemd-run", "--quiet", "--collect", f"--unit={unit}", *when, "--property=Type=oneshot"]
             start += ["--property=Restart=on-failure", f"--property=RestartSec={AGAIN}", *self._arguments(), name]
         else:
-            start = ["sh", "-c", DETACHED, "start the confirmation timer", *self._undo(), name, f"--after={seconds:g}"]
+            start = ["sh", "-c", DETACHED, "start the confirmation timer", *self._undo(), name, f"--after={seconds:d}"]
         done = self._host.run(start)
         if done.rc:
             raise UserError(f"no confirmation timer can be set, and nothing was changed: {done.why}")

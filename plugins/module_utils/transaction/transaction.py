@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .._system.host import Host
 
-OWN_TIME = 300.0  # seconds for what is confirmed as soon as the service answers
+OWN_TIME = 300  # seconds for what is confirmed as soon as the service answers
 WORDS = 20  # lines of the log that a failure shows
 ROOM = 1 << 20  # octets in the directory of state, for what is staged there, beside the files that a journal keeps
 DERIVED = 1 << 20  # octets of a file that is kept because scripts of the MTA make it

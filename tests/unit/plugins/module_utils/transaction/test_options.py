@@ -9,7 +9,13 @@ import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.options import checked
 
-GIVEN = {"state_dir": "/var/lib/mailops-postmaster"}
+GIVEN = {
+    "state_dir": "/var/lib/mailops-postmaster",
+    "confirm_timeout": 0,
+    "timeout": 120.0,
+    "service": None,
+    "answers": [],
+}
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ def test_where_systemd_does_not_run_nothing_is_quoted(system, folder, tmp_path, 
     monkeypatch.setattr(timer, "SYSTEMD", str(tmp_path / "nothing"))
     store = Store(folder)
     with store.lock():
-        timer.Timer(system, store).arm("1-2", 600, b"zip")
-    given = [sys.executable, f"{folder}/undo.zip", folder, "--transaction=1-2", "--after=600"]
+        timer.Timer(system, store).arm("1-2", 1_000_000, b"zip")
+    given = [sys.executable, f"{folder}/undo.zip", folder, "--transaction=1-2", "--after=1000000"]
     assert [argv[-5:] for argv in system.ran] == [given]
 
 
@@ -106,3 +106,11 @@ def test_another_run_reads_from_the_unit_whose_it_is(way, system, folder, tmp_pa
     with pytest.raises(UserError) as refused:
         end(system, given, False)
     assert f"state_dir: {os.path.abspath(folder)}, or wait" in str(refused.value)
+
+
+@pytest.mark.parametrize("seconds", [1, 45, 600, 86400, 1_000_000, 123_456_789])
+def test_systemd_is_told_the_seconds_in_digits(system, state, seconds):
+    store = Store(str(state))
+    with store.lock():
+        timer.Timer(system, store).arm("1-2", seconds, b"zip")
+    assert f"--on-active={seconds}" in system.ran[-1]
