@@ -164,7 +164,7 @@ class Transaction:
             tables = {path: self._host.stat(path) for path in self._alias_files()}
             wanted += [Wanted(path, found.size) for path, found in tables.items() if found]
         kept = sum(len(change.before.content) for change in changed if change.before)
-        wanted.append(Wanted(self._store.paths[0], ROOM + 2 * kept, parents=True))
+        wanted.append(Wanted(f"{self._store.folder}/stage", ROOM + 2 * kept, parents=True))
         return [*wanted, *(Wanted(path, parents=True) for path in self._timer.paths)]
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:

@@ -49,8 +49,8 @@ REFUSED = [
         for value in ("example.org..", ".", "192.0.2.1.", "192.0.2.1", "a" * 64 + ".example", "a.example\n")
     ),
     *((names.domain, value) for value in (".".join(["a" * 60] * 5), "ü" * 64 + ".example", "a\u2028b.example")),
-    # Python would make strasse.example of the first one, which is the domain of somebody else
-    *((names.domain, value) for value in ("stra\u00dfe.example", "STRA\u1e9eE.example", "\u03b1\u03c2.example")),
+    # of others with a sharp s or a final sigma test_idn.py has more
+    (names.domain, "STRA\u1e9eE.example"),
     *((names.literal, value) for value in ("", "192.0.2", "192.0.2.256", "mx.example.org", "[192.0.2.1]")),
     *((names.host, value) for value in ("[]", "[192.0.2.1", "[2001:db8::1]", "[IPv6:192.0.2.1]", "[x]\r\n")),
     *((names.local_part, value) for value in ("", ".a", "a.", "a..b", "a b", "a@b", '"a"', "a\r\nQUIT", "ü", "a" * 65)),
