@@ -40,7 +40,7 @@ def work(lab, **more):
     files = [{**plain, **template, "product_mode": None} for template in transaction["templates"]]
     aliases = {"path": "/etc/aliases", "strategy": "merge", "compiled": None}
     params = {
-        **{name: transaction[name] for name in ("stage", "check", "reason")},
+        **{name: transaction[name] for name in ("stage", "check", "derived", "reason")},
         "service": {**transaction["service"], "mta": lab.facts["mta_backend"], "listens": []},
         "files": files,
         "aliases": {**aliases, "rebuild": backend["mta_backend_aliases_rebuild"]},
