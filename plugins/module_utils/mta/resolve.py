@@ -311,6 +311,9 @@ class Judge:
         elif answer.verdict == INCONCLUSIVE:
             message = f"{end.value} is not on this host, and the host that gets it does not say whether it takes it"
             yield Problem("R8", INCONCLUSIVE, message, words.strip(), "try again when that host answers")
+        elif not answer.code:
+            message = f"{end.value} is not on this host, and there is no host that gets it"
+            yield Problem("R8", answer.verdict, message, words.strip(), f"name a host that exists, in {end.via}")
         else:
             message = f"{end.value} is not on this host, and the host that gets it refuses it"
             yield Problem("R8", answer.verdict, message, words.strip(), f"name an address that exists, in {end.via}")

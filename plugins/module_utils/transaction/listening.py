@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # one socket of IPv6 may serve both.
 WORDS = {"all": ("0.0.0.0/32", "::/128"), "loopback": ("127.0.0.0/8", "::1/128")}
 
+PLACES = {"all": "any address,", "loopback": "an address of loopback,"}
+
 
 def misplaced(asked: Iterable[Mapping[str, Any]], found: Iterable[tuple[str, int]]) -> list[str]:
     """What is wrong with the sockets that were ``found``, as sentences without a full stop.
@@ -29,7 +31,8 @@ def misplaced(asked: Iterable[Mapping[str, Any]], found: Iterable[tuple[str, int
         fitting = {place for place in sockets if place[1] == item["port"] and _fits(item["address"], place[0])}
         allowed |= fitting
         if not fitting:
-            wrong.append(f"nothing listens at {item['address']} port {item['port']}, where the service was told to")
+            place = f"{PLACES.get(item['address'], item['address'])} port {item['port']}"
+            wrong.append(f"nothing listens at {place}, where the service was told to")
     ports = {item["port"] for item in wanted}
     surplus = sorted(place for place in sockets - allowed if place[1] in ports)
     return wrong + [
