@@ -120,7 +120,7 @@ def _read_commands(pids: Collection[int], proc: str) -> bytes:
             with contextlib.suppress(OSError):
                 found[pid] = " ".join(_read(f"{proc}/{pid}/cmdline", COMMAND).replace("\0", " ").split())
 
-    hands = [threading.Thread(target=read, daemon=True) for _ in range(HANDS)]
+    hands = [threading.Thread(target=read, daemon=True) for _hand in range(HANDS)]
     for hand in hands:
         hand.start()
     for hand in hands:
