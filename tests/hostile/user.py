@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a local user does while root looks at the host: `race` exchanges his files for others, for so many seconds;
 `watch` reads /proc until he has a file `stop`; `lease` keeps whoever opens his .forward waiting, until it is gone;
-`halt` starts a program of the MTA at a terminal and stops it there, until his .forward is gone.
+`halt` starts a program of the MTA at a terminal and stops it there, until his file `other` is gone.
 
 Each leaves in his home what came of it.
 """
@@ -117,8 +117,8 @@ def is_stopped(pid):
 
 def halt():
     """Have a program of the MTA wait for a message at a terminal, and press Ctrl-Z."""
-    path = HOME / ".forward"
-    path.write_text("alice\n")
+    path = HOME / "other"
+    path.touch()
     pid, terminal = pty.fork()
     if not pid:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the terminal is taken from, and given to, whom it is not at
