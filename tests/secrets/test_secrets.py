@@ -38,7 +38,7 @@ PLANTED = {
         ["/etc/smtpd.secret.conf"],
     ),
     "sendmail": (
-        {"confAUTH_REALM": "of {}"},
+        {"confDOUBLE_BOUNCE_ADDRESS": "of-{}"},
         {"no such name": "{}"},
         ["/etc/mail/mailops-secret.m4", "/etc/mail/sendmail.cf"],
     ),
@@ -155,9 +155,12 @@ def refused(changed, mail):
 
 @pytest.fixture(scope="session")
 def found(planted, changed, refused, hosts, mail):
-    """What is on each host after all plays, for each of their tokens."""
+    """What is on each host after all plays, for each of their tokens, when its MTA was started once more: Debian's own
+    start scripts read the configuration, too."""
 
     def find(lab):
+        service = lab.data()["mta_backend_transaction"]["service"]["name"]
+        podman("exec", container(lab.name), "systemctl", "restart", service)
         tokens = [play.tokens[lab.name] for play in (planted, changed, refused)]
         return dict(zip(tokens, json.loads(look(lab.name, "find", tokens, mail.since).communicate()[0]), strict=True))
 

@@ -139,7 +139,7 @@ SECRETS = {
     "postfix": {"smtp_sasl_password_maps": ["relay.example.org user:PLANTED", "b.example c:PLANTED"]},
     "exim": {"bi_command": "/bin/true PLANTED"},
     "opensmtpd": {"table credentials": '{ "relay" = "user:PLANTED" }'},
-    "sendmail": {"confAUTH_REALM": "of PLANTED"},
+    "sendmail": {"confDOUBLE_BOUNCE_ADDRESS": "of-PLANTED"},
 }
 
 
@@ -156,17 +156,26 @@ def test_a_secret_setting_stands_in_a_secret_file_alone(backend):
     assert not [name for name in SECRETS[backend] if backend != "postfix" and name in found[LIVE[backend]][0]]
 
 
-@pytest.mark.parametrize(
-    ("name", "refused"),
-    [("confDEF_AUTH_INFO", True), ("confHOSTS_FILE", True), ("confAUTH_REALM", False), ("confSMTP_LOGIN_MSG", False)],
-)
-def test_a_file_that_debian_lists_for_everybody_is_no_secret_setting(name, refused):
+# what Debian's Parse_mc.pm has a place for in /etc/mail/databases, and what it has none for
+LISTED = [
+    "ALIAS_FILE", "DATABASE_MAP_TYPE", "HELP_FILE", "MAIL_SETTINGS_DIR", "MSP_QUEUE_DIR", "QUEUE_DIR",
+    "STATUS_FILE", "TRUST_AUTH_MECH", "confAUTH_MECHANISMS", "confAUTH_REALM", "confCACERT", "confCACERT_PATH",
+    "confCLIENT_CERT", "confCLIENT_KEY", "confCONTROL_SOCKET_NAME", "confCRL", "confCR_FILE", "confCT_FILE",
+    "confCW_FILE", "confDEAD_LETTER_DROP", "confDEF_AUTH_INFO", "confDH_PARAMETERS", "confEBINDIR",
+    "confERROR_MESSAGE", "confHOSTS_FILE", "confHOST_STATUS_DIRECTORY", "confPID_FILE", "confSERVER_CERT",
+    "confSERVER_KEY", "confSERVICE_SWITCH_FILE", "confTLS_SRV_OPTIONS", "confTO_AUTH", "confTO_STARTTLS",
+    "confUSERDB_SPEC",
+]  # fmt: skip
+NOT_LISTED = ["confDOUBLE_BOUNCE_ADDRESS", "confSMTP_LOGIN_MSG", "confTO_IDENT", "confAUTH_OPTIONS"]
+
+
+@pytest.mark.parametrize("name", [*LISTED, *NOT_LISTED])
+def test_what_debian_lists_for_everybody_is_no_secret_setting(name):
     settings = {name: {"value": "/etc/mail/PLANTED", "secret": True}}
     plan = build({"mta_hostname": "mx1.example.org", "mta_postmaster": "alice", "mta_extra_settings": settings})
     given, _loader, templar = templar_of("sendmail", plan, settings)
-    (row,) = (row for row in given["mta_backend_refusals"] if "names no file" in row["allowed"])
-    found = templar.template(row["values"])
-    assert found == ([name] if refused else [])
+    (row,) = (row for row in given["mta_backend_refusals"] if "Debian's start script" in row["allowed"])
+    assert templar.template(row["values"]) == ([name] if name in LISTED else [])
 
 
 LIVE = {"exim": "/etc/exim4/exim4.conf", "opensmtpd": "/etc/smtpd.conf", "sendmail": "/etc/mail/sendmail.mc"}
