@@ -119,7 +119,7 @@ class Target:
     """What is known of a server: the domains that it serves and those that it relays, its own address literals in
     brackets, the role addresses besides postmaster, its own name and what it offers after EHLO; and how the probe
     introduces itself, with a ``bad_sender`` whose domain does not exist. ``limits``: whether to ask how much it takes,
-    which is the same at each address of one server."""
+    and from whom, which is the same at each address of one server."""
 
     served: tuple[str, ...] = ()
     relayed: tuple[str, ...] = ()
@@ -209,14 +209,11 @@ def plan(target: Target, nonce: str) -> list[Transaction]:
     bounces.append(_relayed(target, ""))
     if target.name:
         positives.append(rcpt("B5", f"Postmaster@{target.name}", target.name if target.name in domains else ""))
-    bad_sender = [rcpt("A8", home.address, home.domain, "accept", home) for home in homes]
     return [
         *_transactions(positives, target.sender),
         *_transactions(bounces, ""),
         Transaction((Step("A16", "VRFY postmaster", "postmaster"),), None),
-        *_own_senders(target, homes, nonce),
-        *_transactions(bad_sender, target.bad_sender),
-        *(_limits(target, homes[0]) if target.limits else ()),
+        *(_once(target, homes, nonce) if target.limits else ()),
         *_transactions(_negatives(target, nonce), target.sender),
         Transaction((rcpt("A14", homes[0].address, "", "plain", homes[0]),), target.sender, "HELO"),
     ]
@@ -349,6 +346,16 @@ def _relayed(target: Target, sender: str, domain: str = "") -> Step:
     """Row N1 for a sender that a server may take for one of its own people."""
     address = f"postmaster@{target.foreign_domain}"
     return Step("N1", f"RCPT TO:<{address}>", address, domain, "relay", sender=sender)
+
+
+def _once(target: Target, homes: Sequence[Step], nonce: str) -> list[Transaction]:
+    """What is the same at each address of a server: the senders that it takes mail from, and how much it takes."""
+    bad_sender = [rcpt("A8", home.address, home.domain, "accept", home) for home in homes]
+    return [
+        *_own_senders(target, homes, nonce),
+        *_transactions(bad_sender, target.bad_sender),
+        *_limits(target, homes[0]),
+    ]
 
 
 def _own_senders(target: Target, homes: Sequence[Step], nonce: str) -> list[Transaction]:
