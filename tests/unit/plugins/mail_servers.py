@@ -155,3 +155,9 @@ class Loop:
 
     def stop(self, server):
         self.loop.call_soon_threadsafe(server.close)
+
+
+def mbox_entry(content):
+    """A message as what delivers mail appends it to an mbox, with the lines quoted that begin with From."""
+    text = content.replace(b"\r\n", b"\n").replace(b"\nFrom ", b"\n>From ")
+    return b"From a Mon Jan  1 00:00:00 2026\n" + text + b"\n"

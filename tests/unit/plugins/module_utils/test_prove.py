@@ -21,7 +21,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.errors import O
 from ansible_collections.mailops.postmaster.plugins.module_utils.proof import Limit
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER, Check
 from ansible_collections.mailops.postmaster.plugins.modules import postmaster_check
-from mail_servers import Mail, Script, Server
+from mail_servers import Mail, Script, Server, mbox_entry
 
 DEFAULTS = {
     **{name: option["default"] for name, option in postmaster_check.ARGUMENTS.items()},
@@ -30,11 +30,6 @@ DEFAULTS = {
     "report_only": True,
     "deadline": 60,
 }
-
-
-def quoted(content):
-    """As what delivers mail writes it into an mbox."""
-    return content.replace(b"\r\n", b"\n").replace(b"\nFrom ", b"\n>From ")
 
 
 @pytest.fixture
@@ -54,7 +49,7 @@ def proof(serve, monkeypatch, tmp_path):
 
         def data(self, envelope):
             with box.open("ab") as file:
-                file.write(b"From a Mon Jan  1 00:00:00 2026\n" + quoted(envelope.content) + b"\n")
+                file.write(mbox_entry(envelope.content))
             return super().data(envelope)
 
     port = serve(lambda: Server(Delivering(), decode_data=False))

@@ -13,7 +13,7 @@ import threading
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.verdict import ORDER
 from hostile_servers import HOSTILE
-from mail_servers import Mail, Server
+from mail_servers import Mail, Server, mbox_entry
 from weight import Weight
 
 DEEP = b'{"ANSIBLE_MODULE_ARGS": {"servers": ["mx.example.org"], "domains": %s%s}}' % (b"[" * 3000, b"]" * 3000)
@@ -181,11 +181,7 @@ def put(box, content):
         (box / "new" / secrets.token_hex(8)).write_bytes(content)
     else:
         with box.open("ab") as file:
-            file.write(
-                b"From a Mon Jan  1 00:00:00 2026\n"
-                + content.replace(b"\r\n", b"\n").replace(b"\nFrom ", b"\n>From ")
-                + b"\n"
-            )
+            file.write(mbox_entry(content))
 
 
 @contextlib.contextmanager
