@@ -41,11 +41,11 @@ class Exim:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        said = self._print(*OPTIONS, "routers", "transports")
-        self._settings = settings(said.partition("\n\n")[0])
         config = self._print("config")
         named = [f"+{name}" for name in exim_domains.names(config)]
-        self._lists = exim_domains.values(self._print(*named)) if named else {}
+        said = self._print(*OPTIONS, *named, "routers", "transports")
+        main = said.partition("\n\n")[0]
+        self._settings, self._lists = settings(main), exim_domains.values(main)
         self._router_list = drivers(said, "router")
         self._sources = exim_domains.sources(config, self._router_list)
         self._routers = Routers(host, self._settings, self._router_list, drivers(said, "transport"), self._lists)

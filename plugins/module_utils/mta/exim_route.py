@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..aliases.expand import Destination, Edge, Step, stopped
@@ -96,6 +97,8 @@ class Routers:
         lists: Mapping[str, str] | None = None,
     ) -> None:
         self.host = host
+        # asked once each: every address of a host passes the same routers
+        self._account, self._stat_as = lru_cache(None)(host.account), lru_cache(None)(host.stat_as)
         self._lists = lists or {}  # the named domain lists
         self._settings = settings
         self._routers = routers
@@ -246,7 +249,7 @@ class Routers:
             values = self._values(address, router)
             if values is None or SKIPPED & router.flags:
                 continue
-            account = self.host.account(values["local_part"])
+            account = self._account(values["local_part"])
             if account is None and "check_local_user" in router.flags:
                 continue
             wants = account if "check_local_user" in router.flags else None
@@ -298,8 +301,8 @@ class Routers:
             text = self.expand(item) or ""
             found = re.search(r"(!?)\+?(/.*)$", text)
             if not found:
-                account = self.host.account(text.partition(",")[0]) or account
-            elif (self.host.stat_as(found.group(2), account) is not None) == bool(found.group(1)):
+                account = self._account(text.partition(",")[0]) or account
+            elif (self._stat_as(found.group(2), account) is not None) == bool(found.group(1)):
                 return False
         return True
 
@@ -416,7 +419,7 @@ class Routers:
 
     def _reader(self, case: Case) -> Account | None:
         name = case.router.get("user") or (case.account.name if case.account else "")
-        return self.host.account(name) if name else None
+        return self._account(name) if name else None
 
     def _file_or_program(self, case: Case, item: str, via: str) -> tuple[Destination, list[Problem]]:
         kind, what = ("pipe", "program") if item.startswith("|") else ("file", "file")
@@ -432,7 +435,7 @@ class Routers:
             return Destination("error", item, via), [
                 Problem(row, FAIL, message, via, f"set {option}, or name an account")
             ]
-        root = self.host.account(case.values["local_part"])
+        root = self._account(case.values["local_part"])
         if kind == "file" and root and root.uid == 0:  # the mail of root, whom Exim delivers nothing as
             return Destination("mailbox", item, via, root.name), []
         return Destination(kind, item[1:].strip() if kind == "pipe" else item, via, name), []

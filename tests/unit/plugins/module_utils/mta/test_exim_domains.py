@@ -135,12 +135,12 @@ class Asked(EximHost):
         if argv[:2] == ["exim4", "-bP"] and "config" in argv:
             rows = "".join(f"domainlist {name} = {text}\n" for name, text in self.lists.items())
             return Completed(tuple(argv), 0, f"{rows}\nbegin acl\n\n  rcpt:\n    {self.acl}\n\nbegin routers\n", "")
-        if argv[:2] == ["exim4", "-bP"] and argv[2].startswith("+"):
-            names = [name[1:] for name in argv[2:]]
-            rows = "".join(f"domainlist {name} = {self.lists[name]}\n" for name in names)
-            return Completed(tuple(argv), 0, rows, "")
         if argv[:2] == ["exim4", "-bP"]:
-            return Completed(tuple(argv), 0, self.PRINTED.replace("\nuserforward", self.routers + "\nuserforward"), "")
+            names = [name[1:] for name in argv if name.startswith("+")]
+            rows = "".join(f"domainlist {name} = {self.lists[name]}\n" for name in names)
+            return Completed(
+                tuple(argv), 0, rows + self.PRINTED.replace("\nuserforward", self.routers + "\nuserforward"), ""
+            )
         return super().run(argv, stdin, **timeout)
 
     def expand(self, stdin):
