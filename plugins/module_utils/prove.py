@@ -178,9 +178,10 @@ class HostProof:
 
     def alone(self, checks: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the server listens to its own host and to nobody else; what answered says that it does not."""
+        if any(check["code"] for check in checks):
+            return False
         listening = self._listening()
-        inward = bool(listening) and all(address.startswith(LOOPBACK) for address in listening)
-        return inward and not any(check["code"] for check in checks)
+        return bool(listening) and all(address.startswith(LOOPBACK) for address in listening)
 
     def crowd(self, checks: Sequence[Mapping[str, Any]]) -> list[str]:
         """Who holds the connections of a server that has greeted nobody else: a sentence, or none."""

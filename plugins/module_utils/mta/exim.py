@@ -68,7 +68,7 @@ class Exim:
             self._sources, self._lists, self._settings["primary_hostname"], self._routers.expanded, self._lines
         )
         routed = [domain for domain, found in listed.domains.items() if not _by_name(found, "local", "virtual")]
-        self._routers.warm([self._routers.address("postmaster@" + domain) for domain in routed])
+        self._routers.warm([self._routers.address("postmaster@" + domain) for domain in [*routed, *self._own()]])
         kinds = {domain: self._kind(domain, found) for domain, found in listed.domains.items()}
         return Served(
             self._settings["primary_hostname"].lower(),
@@ -99,15 +99,18 @@ class Exim:
 
     def _literals(self) -> list[str]:
         """The host's own addresses, as literals, where the routers do not send mail for them elsewhere."""
-        if self._settings.get("allow_domain_literals", "true") == "no_allow_domain_literals":
-            return []
-        own = [f"[IPv6:{address}]" if ":" in address else f"[{address}]" for address in self._host.addresses()]
-        steps = {literal: self._first(literal) for literal in own}
+        steps = {literal: self._first(literal) for literal in self._own()}
         return [
             literal
             for literal, step in steps.items()
             if step.edges or any(end.kind not in ("remote", "error") for end in step.destinations)
         ]
+
+    def _own(self) -> list[str]:
+        """The host's own addresses as literals, where Exim knows such."""
+        if self._settings.get("allow_domain_literals", "true") == "no_allow_domain_literals":
+            return []
+        return [f"[IPv6:{address}]" if ":" in address else f"[{address}]" for address in self._host.addresses()]
 
     def _next_hop(self, domain: str) -> str:
         ends = self._first(domain).destinations
