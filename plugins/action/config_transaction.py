@@ -27,15 +27,19 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        with uncollected():
+            result.update(self._send(task_vars or {}))
+        return result
+
+    def _send(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         args = dict(self._task.args)
-        rendered = [self._render(template, task_vars or {}) for template in args.pop("templates", [])]
+        rendered = [self._render(template, task_vars) for template in args.pop("templates", [])]
         files = [*args.pop("files", []), *rendered]
         args["contents"] = pack([_content(file) for file in files])
         args["files"] = [{name: value for name, value in file.items() if name != "content"} for file in files]
         module = "mailops.postmaster.config_transaction"
-        with uncollected():
-            result.update(self._execute_module(module_name=module, module_args=args, task_vars=task_vars))
-        return result
+        found: dict[str, Any] = self._execute_module(module_name=module, module_args=args, task_vars=task_vars)
+        return found
 
     def _render(self, template: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)

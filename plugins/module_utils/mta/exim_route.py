@@ -103,7 +103,8 @@ class Routers:
         self._settings = settings
         self._routers = routers
         self._transports = {transport.name: transport for transport in transports}
-        self._expanded: dict[str, str | None] = {}
+        # Exim is not asked again for the option that is a variable, too
+        self._expanded: dict[str, str | None] = {"$primary_hostname": settings.get("primary_hostname")}
         self._failures: dict[str, str] = {}
         self._sources: dict[str, Source | None] = {}
 

@@ -29,6 +29,17 @@ def test_nothing_is_collected_until_the_end(enabled):
     assert gc.isenabled() == enabled
 
 
+def test_what_was_made_is_not_gone_through_at_the_end_either(enabled):
+    made = []
+    with uncollected():
+        made += [[] for _number in range(10_000)]
+    try:
+        assert (gc.get_count()[0] < len(made)) == enabled
+        assert (gc.get_freeze_count() >= len(made)) == enabled
+    finally:
+        gc.unfreeze()
+
+
 def test_a_failure_leaves_it_as_it_was(enabled):
     with pytest.raises(KeyError), uncollected():
         raise KeyError
