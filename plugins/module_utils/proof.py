@@ -27,6 +27,7 @@ EXEMPTION = "The host takes no mail from others, and is exempt (RFC 5321 section
 RELAYING = ("N1", "N4", "A15")  # what a client may do that the MTA trusts
 PARTS = {RESOLVES: "addresses", ACCEPTS: "checks", LANDS: "messages"}  # of which a layer consists
 WAITING = ("deferred", "queued", "unseen")  # states in which a message may arrive yet, or may have
+PASSING = re.compile(r"\b(dot)?lock|busy|retry time", re.IGNORECASE)  # of a mailbox that can be used later
 QUEUE = "the queue"
 NOT_ACCEPTED = "not accepted: "  # of a message, before what the server has answered
 PROVEN = ("mailbox", "file", "remote", "lmtp")
@@ -289,7 +290,7 @@ def _judge(
             else:
                 fate = handed_on(message)
                 open_yet = fate.state in WAITING or (box in unseen and fate.state != "bounced")
-                verdicts.append(INCONCLUSIVE if open_yet else FAIL)
+                verdicts.append(INCONCLUSIVE if open_yet and not _stuck(fate, ends) else FAIL)
                 words.append(unseen.get(box) or f"not in {box}: {fate.text or fate.state}")
         kinds = {end["kind"] for end in ends}
         fate = handed_on(message) if kinds & {*LOGGED} else HandedOn("unknown", "")
@@ -315,6 +316,12 @@ def _judge(
         "count": sum(hit.count for hit in hits.values()),
         "seconds": max((hit.seconds for hit in hits.values()), default=None),
     }
+
+
+def _stuck(fate: HandedOn, ends: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the MTA has tried to write into a mailbox, and could not; of other ends it may say that of those."""
+    here = all(end["kind"] in ("mailbox", "file") for end in ends)
+    return here and fate.state == "deferred" and not PASSING.search(fate.text)
 
 
 def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
