@@ -45,7 +45,7 @@ PORT = 25
 ANYWHERE = ("*", "0.0.0.0", "::")
 LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
 ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
-PAUSE = 0.1  # seconds between two questions to the MTA
+SHORT, PAUSE = 0.02, 0.2  # seconds between two questions to the MTA: at first, and in the end
 PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
 LOOK = 0.005  # seconds between two looks at the mailbox that it comes to
 SETTLED = ("bounced", "deferred")
@@ -266,10 +266,12 @@ class HostProof:
 
         end = time.monotonic() + self.deadline.within(self.params["timeout"])
         hits = search.wait(self.deadline.within(ROUND), lambda hits: not late(hits) - leaving)
+        pause = SHORT
         while late(hits) and time.monotonic() < end:
             for token in late(hits):
                 self._fates[token] = self._ask_fate(sent[token])
-            hits = search.wait(PAUSE if late(hits) else 0, lambda hits: not late(hits))
+            hits = search.wait(pause if late(hits) else 0, lambda hits: not late(hits))
+            pause = min(2 * pause, PAUSE)
         self._cut = late(hits) if self.deadline.over else set()
         self.unseen = {**self._shares.left_out, **search.reasons}
         return {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..aliases.expand import LIMIT, Destination, Edge, Step, stopped
@@ -86,6 +87,7 @@ class Agent:
         self._steps: dict[Node, Step] = {}
         self._starts: dict[str, Node] = {}
         self.aliases = AliasFile("/etc/aliases")
+        self.forward = lru_cache(None)(partial(forward, self.host))  # many addresses lead to one account
 
     def start(self, address: str) -> Node:
         """The node where the expansion of an address starts."""
@@ -243,7 +245,7 @@ class Session:
             self._forward(here, action, account)
 
     def _forward(self, here: Here, action: Action, account: Account) -> None:
-        found = forward(self._host, account)
+        found = self._agent.forward(account)
         if found.unseen:
             message = f"{found.path} was not read, so that nobody knows where mail goes: it {found.unseen}"
             here.problems.append(Problem("R9", INCONCLUSIVE, message, found.path, f"correct or remove {found.path}"))
