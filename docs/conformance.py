@@ -39,7 +39,8 @@ def verdicts(result: dict[str, Any], outcomes: dict[str, dict[str, str]]) -> dic
     found: dict[str, list[str]] = {row.id: [PASS] for row in REQUIREMENTS.values() if row.layer == RESOLVES}
     for domain in result["domains"]:
         problems = [problem for item in domain["resolves"]["addresses"] for problem in item["problems"]]
-        for item in (*problems, *domain["accepts"]["checks"], *domain["lands"]["messages"]):
+        lands = domain["lands"]
+        for item in (*problems, *domain["accepts"]["checks"], *lands["messages"], *lands.get("checks", ())):
             found.setdefault(item["id"], []).append(UPSTREAM if item.get("limit") else item["verdict"])
     cannot = {limit.id for limit in adapter_class(result["mta"]).limits}
     for row, shown in outcomes.items():

@@ -72,6 +72,9 @@ REQUIREMENTS: dict[str, Requirement] = {
         Requirement("N3", ACCEPTS, "control", POLICY, "a name that does not exist is refused", "warn"),
         Requirement("N4", ACCEPTS, "RFC 2505 2.1", MUST, "a subdomain that is not served is not relayed"),
         Requirement(
+            "N5", ACCEPTS, "RFC 5321 2.3.8, 4.1.1.4", MUST, "only CRLF, a dot and CRLF end a message", shown=TESTS
+        ),
+        Requirement(
             "E1",
             ACCEPTS,
             "RFC 5321 3.1, RFC 7504 3",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import json
 import os
@@ -68,6 +69,33 @@ json.dump(results, sys.stdout)
 """
 
 
+RAW = """
+import json, smtplib, sys
+work = json.load(sys.stdin)
+client = smtplib.SMTP(work["server"], 25, local_hostname=work["helo"], timeout=30)
+client.ehlo()
+replies = [client.docmd(command) for command in work["commands"]]
+if replies[-1][0] == 354:
+    client.send(work["octets"].encode("latin-1"))
+    replies.append(client.getreply())
+client.close()
+json.dump([(code, reply.decode()) for code, reply in replies], sys.stdout)
+"""
+HANDSHAKE = """
+import smtplib, ssl, sys
+server, newest, ciphers = sys.argv[1:]
+client = smtplib.SMTP(server, 25, timeout=30)
+client.ehlo()
+if client.docmd("STARTTLS")[0] != 220:
+    sys.exit(print("not offered"))
+context = ssl._create_unverified_context()
+context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion[newest]
+context.set_ciphers(ciphers)
+try:
+    print(context.wrap_socket(client.sock).cipher())
+except (ssl.SSLError, ConnectionError):
+    print("refused")
+"""
 CLIENTS = """
 import json, smtplib, sys, threading
 work = json.load(sys.stdin)
@@ -151,6 +179,19 @@ class Lab:
         assert done.rc == 0, done.stderr
         return list(zip(tokens, json.loads(done.stdout), strict=True))
 
+    def send_octets(self, commands, octets):
+        """Sends some octets as they are after commands of which the last one is DATA: list of (code, text)."""
+        named = [command.format(**self.names) for command in commands]
+        work = {"server": self.names["ipv4"], "helo": self.helo, "commands": named, "octets": octets.decode("latin-1")}
+        done = self.runner.get_host("stranger").run("printf %%s %s | python3 -c %s", json.dumps(work), RAW)
+        assert done.rc == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def handshake(self, newest, ciphers):
+        """The cipher after STARTTLS with a client of other days, or that it is refused, or not offered."""
+        stranger = self.runner.get_host("stranger")
+        return stranger.check_output("python3 -c %s %s %s %s", HANDSHAKE, self.names["ipv4"], newest, ciphers)
+
     def send_at_once(self, recipient, clients, messages):
         """Sends so many messages from each of some clients at the same time; their tokens."""
         tokens = [[secrets.token_hex(12) for _message in range(messages)] for _client in range(clients)]
@@ -195,6 +236,10 @@ class Lab:
         """Starts the service anew, and waits until it answers."""
         host = self.runner.get_host(self.name)
         host.check_output("sudo systemctl reset-failed && sudo systemctl restart %s", self.service())
+        self.answers()
+
+    def answers(self):
+        """Waits until the service greets a stranger."""
         greeted = "import smtplib, sys; smtplib.SMTP(sys.argv[1], 25, timeout=30).quit()"
         stranger = self.runner.get_host("stranger")
         wait_until(lambda: stranger.run("python3 -c %s %s", greeted, self.names["ipv4"]).rc == 0)
@@ -221,11 +266,20 @@ class Lab:
         done = self.runner.get_host(name).run("sudo grep --no-filename '^X-Token: ' /var/mail/%s", account)
         return Counter(line.split()[1] for line in done.stdout.splitlines())
 
+    def octets(self, name, account):
+        """The messages in the mailbox of an account, each as it stands there."""
+        text = base64.b64decode(self.runner.get_host(name).check_output("sudo base64 /var/mail/%s", account))
+        return re.split(rb"^From .*\n", text, flags=re.MULTILINE)[1:]
+
     def messages(self, name, account, word):
         """The messages with a word, wherever it stands in them, in the mailbox of an account."""
-        text = self.runner.get_host(name).check_output("sudo cat /var/mail/%s", account)
-        found = re.split(r"^From .*\n", text, flags=re.MULTILINE)[1:]
-        return [email.message_from_string(message) for message in found if word in message]
+        return [email.message_from_bytes(message) for message in self.octets(name, account) if word.encode() in message]
+
+    def body(self, name, account, token):
+        """The lines of the body of the one message with a token, as octets."""
+        parts = [message.partition(b"\n\n") for message in self.octets(name, account)]
+        (body,) = [body for head, _blank, body in parts if f"X-Token: {token}".encode() in head]
+        return body.removesuffix(b"\n").removesuffix(b"\n").split(b"\n")
 
     def start_far_host(self):
         """Starts the far mail host beside the stranger, where it does not run yet."""

@@ -93,6 +93,20 @@ def test_a11_a_message_of_64_kib_lands_whole(lab):
     assert filler in message.get_payload()
 
 
+@pytest.mark.parametrize(
+    ("newest", "ciphers", "taken"),
+    [
+        ("TLSv1_2", "DEFAULT", True),
+        ("TLSv1_1", "ALL:@SECLEVEL=0", False),
+        ("TLSv1_2", "aNULL:@SECLEVEL=0", False),
+    ],
+)
+def test_a18_tls_is_1_2_or_newer_and_the_server_shows_a_certificate(lab, newest, ciphers, taken):
+    """RFC 8996; RFC 9325 section 4.1."""
+    said = lab.handshake(newest, ciphers)
+    assert (said not in ("refused", "not offered")) == (taken and lab.can("D5")), said
+
+
 def test_postmaster_at_a_relayed_domain_is_the_primary_s(lab, sent):
     token, code, text = sent[("relay", "EHLO", "{far}", "postmaster@{R}")]
     assert code == 250, text
