@@ -52,5 +52,11 @@ def test_what_the_tests_show_counts(mta, outcomes, found):
     assert verdicts(mta, {"B3": named})["B3"] == found
 
 
+def test_a_check_of_the_mailboxes_as_a_whole_counts():
+    lands = {"messages": [{"id": "D8", "verdict": "pass"}], "checks": [{"id": "D10", "verdict": "fail"}]}
+    found = verdicts(lands=lands)
+    assert (found["D8"], found["D10"]) == ("pass", "fail")
+
+
 def test_a_row_that_nothing_measured_has_no_verdict():
     assert "B3" not in verdicts()
