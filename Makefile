@@ -2,7 +2,7 @@
 MTA ?= postfix
 RELEASE ?= trixie
 # site comes first, for it looks at hosts that have no MTA yet
-SCENARIO ?= site broken hostile refused secrets locked service force loss defences spam crash switch
+SCENARIO ?= site broken hostile refused secrets locked service force loss defences spam catch_all crash switch
 # those that have a whole matrix, of which make test tries a part
 WHOLE ?= hostile force loss crash switch
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

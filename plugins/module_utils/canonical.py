@@ -30,7 +30,7 @@ MEANINGS = (
     (re.compile(r":"), "MTAs take : for the end of a name, or for the beginning of a list"),
     (re.compile(r"-"), "Postfix refuses what begins with -"),
     (re.compile(r"\+"), "what stands before a + is a name, and what follows it a tag"),
-    (re.compile(r"[*?^]"), "a name is an exact one, and there is no catch-all and no pattern"),
+    (re.compile(r"[*?^]"), "a name is no pattern; a * alone is the catch-all of a virtual domain"),
     (re.compile(r"[$`{}\\]"), "configurations of MTAs have variables and commands with $, `, { and \\"),
     (re.compile(r"[^\x00-\x7f]"), "the letters are those of ASCII, for the MTAs do without SMTPUTF8 (RFC 6531)"),
     (re.compile(r"\."), "a dot stands between two others of these (RFC 5321 section 4.1.2)"),
@@ -42,6 +42,8 @@ REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9 .()/_+-]{0,79}")
 NUMBER_AT_THE_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")  # the system takes such a name for an IPv4 address
 JOINERS = re.compile("[\u200c\u200d]")  # which some languages write within a word, and which nobody sees
 LONGEST_ACCOUNT, LONGEST_LOCAL_PART = 64, 64  # characters; RFC 5321 section 4.5.3.1.1
+
+CATCH_ALL = "*"
 
 A_DOMAIN = (
     "a domain name of two labels or more (letters, digits and hyphens, no underscore; at most 63 to a label, 253 in"
@@ -151,6 +153,11 @@ def meaning(value: str) -> str:
 def folded_local_part(value: str) -> str:
     """A local part of this host, whose letter case makes no difference."""
     return local_part(value).lower()
+
+
+def listed_local_part(value: str) -> str:
+    """The same, of a virtual domain; or a catch-all, for the addresses that the domain does not list."""
+    return value if value == CATCH_ALL else folded_local_part(value)
 
 
 def target(value: str) -> str:

@@ -181,15 +181,22 @@ def _virtual(note: Collector, value: Any) -> dict[str, dict[str, list[str]]]:
     for name, addresses in _dict(note, NAMES.virtual, value, "a dictionary of domains").items():
         variable = f"{NAMES.virtual}[{quoted(name)}]"
         listed = _dict(note, variable, addresses or {}, "a dictionary of local parts, each with its targets")
-        found[note.key(NAMES.virtual, name, canonical.domain, found)] = _addresses(note, variable, listed)
+        found[note.key(NAMES.virtual, name, canonical.domain, found)] = _addresses(
+            note, variable, listed, canonical.listed_local_part
+        )
     return found
 
 
-def _addresses(note: Collector, variable: str, listed: Mapping[Any, Any]) -> dict[str, list[str]]:
+def _addresses(
+    note: Collector,
+    variable: str,
+    listed: Mapping[Any, Any],
+    form: Callable[[str], str] = canonical.folded_local_part,
+) -> dict[str, list[str]]:
     """Local parts in lower case, each with its targets."""
     found: dict[str, list[str]] = {}
     for name, targets in listed.items():
-        local = note.key(variable, name, canonical.folded_local_part, found)
+        local = note.key(variable, name, form, found)
         found[local] = note.targets(f"{variable}[{quoted(name)}]", targets)
     return found
 
@@ -264,11 +271,14 @@ def _rows(
     aliases: Mapping[str, list[str]],
     hostname: str,
 ) -> dict[str, list[str]]:
-    """Address to targets, all qualified: role addresses at every virtual domain, what is listed, the overrides."""
+    """Address to targets, all qualified: role addresses at every virtual domain, what is listed, the overrides.
+
+    A catch-all is an address without a local part.
+    """
     rows = {f"{role}@{domain}": [role] for domain in virtual for role in aliases}
     for listed in (virtual, overrides):
         for domain, addresses in listed.items():
-            rows.update({f"{name}@{domain}": targets for name, targets in addresses.items()})
+            rows.update({f"{name.strip('*')}@{domain}": targets for name, targets in addresses.items()})
     return {
         address: [target if "@" in target else f"{target}@{hostname}" for target in targets]
         for address, targets in rows.items()
@@ -290,9 +300,12 @@ def _names(
 
 
 def _found(address: str, known: Container[str]) -> str:
-    """What an MTA finds among ``known`` for a name or an address: itself, or itself without its tag. Empty: neither."""
+    """What an MTA finds among ``known`` for a name or an address: itself, itself without its tag, or a catch-all.
+
+    Empty: none of them.
+    """
     local, at, domain = address.partition("@")
-    forms = (address, local.partition("+")[0] + at + domain)
+    forms = (address, local.partition("+")[0] + at + domain, at + domain)
     return next((form for form in forms if form in known), "")
 
 

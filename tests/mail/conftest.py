@@ -331,7 +331,7 @@ def pytest_sessionstart(session):
 def pytest_runtest_makereport(item):
     """Notes the rows of the catalogue that a test shows: those in its name, and that of its first parameter."""
     report = yield
-    named = re.match(r"test((?:_[abde]\d+)+)_", item.name)
+    named = re.match(r"test((?:_[abden]\d+)+)_", item.name)
     rows = named.group(1).upper().strip("_").split("_") if named else []
     rows += re.findall(r"-([ABD]\d+) ", item.name)
     for row in rows if report.when == "call" and "lab" in item.funcargs else []:

@@ -540,3 +540,31 @@ def test_a_host_that_takes_no_mail_is_given_nothing_that_wants_some(service, var
     assert len(caught.value.errors) == 1
     assert variable in str(caught.value)
     assert allowed in str(caught.value)
+
+
+def test_a_catch_all_takes_what_its_domain_does_not_list():
+    made = model(mta_virtual_domains={"example.net": {"*": ["bob", "c@example.edu"], "sales": "any@example.net"}})
+    assert made["rows"] == {
+        "postmaster@example.net": ["postmaster@mx1.example.org"],
+        "abuse@example.net": ["abuse@mx1.example.org"],
+        "@example.net": ["bob@mx1.example.org", "c@example.edu"],
+        "sales@example.net": ["any@example.net"],
+    }
+    assert "bob" in made["names"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"mta_virtual_domains": {"example.net": {"a*": "bob"}}}, "a * alone is the catch-all of a virtual domain"),
+        ({"mta_virtual_domains": {"example.net": {"*": "a@example.net"}}}, "make a loop: @example.net -> @example.net"),
+        ({"mta_virtual_domains": {"example.net": {"*": []}}}, "or a list of them"),
+        ({"mta_virtual_domains": {"example.net": {"*": "*"}}}, "an account or alias of this host"),
+        ({"role_addresses_targets": {"*": "bob"}}, "catch-all of a virtual domain"),
+        ({"role_addresses_domains": {"example.org": {"*": "bob"}}}, "catch-all of a virtual domain"),
+    ],
+)
+def test_a_catch_all_stands_alone_in_a_virtual_domain_and_leads_out_of_it(variables, named):
+    with pytest.raises(BadInputError) as caught:
+        model(**variables)
+    assert named in " ".join(caught.value.errors)
