@@ -242,9 +242,9 @@ def moving(stopped: Sequence[str], paused: Sequence[str]) -> Check:
     if not words:
         return Check("D10", PASS, QUEUE)
     message = f"mail is accepted and not delivered: {'; '.join(words)}"
-    return Check(
-        "D10", FAIL, QUEUE, message=message, remedy="let it go on (kill -CONT, smtpctl resume), or restart the MTA"
-    )
+    ways = ["kill -CONT"] * bool(stopped) + ["smtpctl resume"] * bool(paused)
+    remedy = f"let it go on ({', '.join(ways)}), or restart the MTA"
+    return Check("D10", FAIL, QUEUE, message=message, remedy=remedy)
 
 
 def role_of(recipient: str) -> str:

@@ -335,14 +335,14 @@ def test_a_queue_that_moves_is_no_evidence_that_mail_lands():
 
 
 @pytest.mark.parametrize(
-    ("stopped", "paused", "said"),
+    ("stopped", "paused", "said", "remedy"),
     [
-        (["process 7 (qmgr -l -t unix -u)"], [], "process 7 (qmgr -l -t unix -u) is stopped"),
-        ([], ["MDA", "MTA"], "MDA is paused; MTA is paused"),
-        (["process 7 (exim4 -bd)"], ["MTA"], "process 7 (exim4 -bd) is stopped; MTA is paused"),
+        (["process 7 (qmgr -l -t unix -u)"], [], "process 7 (qmgr -l -t unix -u) is stopped", "kill -CONT"),
+        ([], ["MDA", "MTA"], "MDA is paused; MTA is paused", "smtpctl resume"),
+        (["process 7 (smtpd)"], ["MTA"], "process 7 (smtpd) is stopped; MTA is paused", "kill -CONT, smtpctl resume"),
     ],
 )
-def test_a_queue_that_does_not_move_fails_though_no_message_was_sent(stopped, paused, said):
+def test_a_queue_that_does_not_move_fails_though_no_message_was_sent(stopped, paused, said, remedy):
     landed = proof.lands(ORG, [], expansion, {}, lambda _message: None, checks=[proof.moving(stopped, paused)])
     domain = proof.domain_result(
         ORG, {"resolves": {"verdict": "pass"}, "accepts": {"verdict": "pass"}, "lands": landed}
@@ -350,6 +350,7 @@ def test_a_queue_that_does_not_move_fails_though_no_message_was_sent(stopped, pa
     assert domain["verdict"] == "fail"
     (line,) = proof.findings([domain, domain])
     assert line.startswith(f"D10 fail: the queue: mail is accepted and not delivered: {said}. To mend it:")
+    assert f"({remedy})" in line
 
 
 REFUSED = {"verdict": "inconclusive", "command": "connect", "code": 0, "text": "Connection refused"}
