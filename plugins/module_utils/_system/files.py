@@ -125,11 +125,19 @@ def _end(path: str) -> str:
 
 def write_image(path: str, image: Image) -> None:
     """Put a file in place whole: written beside, flushed to disk, renamed. A link is kept and its target written."""
-    _write(real(path), image)
+    put_file(real(path), image)
 
 
-def _write(target: str, image: Image) -> None:
+def put_file(target: str, image: Image) -> None:
+    """The same, but in the place of a link, and not of what it leads to."""
     _prepare(target, image)
+    _put(target)
+
+
+def put_link(target: str, to: str) -> None:
+    """Put a link in place, of whatever is there but a directory."""
+    clear(next_of(target))
+    os.symlink(to, next_of(target))
     _put(target)
 
 
@@ -251,7 +259,7 @@ def _bring_back(target: str, image: Image | None) -> None:
         if _is(before_of(target), image):
             os.replace(before_of(target), target)
         else:
-            _write(target, image)
+            put_file(target, image)
 
 
 def _is(path: str, image: Image) -> bool:

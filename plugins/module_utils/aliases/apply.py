@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._system.files import freshen, read_image, restore, size, write_copy, write_image
+from .._system.files import freshen, read_image, real, restore, size, write_copy, write_image
 from .._system.image import Image
 from .._system.lock import lock, state_folder
 from .._system.obstacles import Wanted, obstacles
@@ -89,9 +89,10 @@ def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -
         if rebuild and compiler.takes_a_copy:
             _compile_a_copy(compiler, path, image, after, state)
         else:
-            _write(path, image, after)
+            place = real(path)
+            _write(place, image, after)
             if rebuild:
-                _compile(compiler, path, image, changed)
+                _compile(compiler, path, place, image, changed)
     result: dict[str, Any] = {
         "changed": changed or rebuild,
         "path": path,
@@ -161,27 +162,28 @@ def _compile_a_copy(compiler: Compiler, path: str, image: Image | None, wanted: 
     """Compile what is wanted, and put it in place when that is done: the text first, so that no table is older."""
     try:
         with compiler.compiled(state, wanted) as made:
-            _write(path, image, wanted)
+            place = real(path)
+            _write(place, image, wanted)
             try:
-                for place, staged in made.items():
-                    write_copy(staged, place, wanted, compiler.mode)
-                    freshen(place, path)
+                for table, staged in made.items():
+                    write_copy(staged, table, wanted, compiler.mode)
+                    freshen(table, path)
             except OSError:
-                restore(path, image)
+                restore(place, image)
                 raise
     except UserError as error:
         raise UserError(f"{error}; {path} was not changed", **error.result) from error
 
 
-def _compile(compiler: Compiler, path: str, image: Image | None, changed: bool) -> None:
+def _compile(compiler: Compiler, path: str, place: str, image: Image | None, changed: bool) -> None:
     """Compile in place; where that fails, the old text is put back and compiled, for the failure may have cost the old
-    table. What did not end is not begun again."""
+    table. What did not end is not begun again. ``place`` is where ``path`` leads."""
     try:
         compiler.run()
     except UserError as error:
         if not changed:
             raise
-        restore(path, image)
+        restore(place, image)
         if isinstance(error, NoAnswerError):
             raise UserError(f"{error}; the old {path} was put back, and was not compiled") from error
         if image:

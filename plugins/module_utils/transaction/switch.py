@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
 from .._system.beside import clear
-from .._system.image import Image
 from .._system.names import seen
 from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
+from . import policy
 from .daemons import DAEMONS
 from .packages import Packages, Plan
 from .service import Service
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from ..queue.spool import Spool
 
 POLICY = "/usr/sbin/policy-rc.d"  # which a package asks before it starts a service
-POLICY_TEXT = """#!/bin/sh
-# mailops.postmaster changes the MTA of this host, and starts it when it is configured.
-for word; do
-    case " {units} " in *" ${{word%%[@.]*}} "*) exit 101 ;; esac
-done
-[ ! -x {before} ] || exec {before} "$@"
-"""
 FLUSH = 15.0  # seconds for the old MTA to deliver what waits
 DRAIN = 20.0  # seconds at the most for deliveries that have begun
 STILL = 3.0  # seconds without any change of the queue after which no more of it is expected
@@ -223,12 +216,7 @@ class Switch:
 
     def _deny_start(self) -> None:
         """Let no package start an MTA: with Debian's configuration it would take mail, and lose it."""
-        text = POLICY_TEXT.format(units=" ".join(self._units), before=self._policy_before).encode()
-        before = disk.read_image(POLICY)
-        if before and before.content != text:
-            disk.write_image(self._policy_before, before)
-        disk.write_image(POLICY, Image(text, 0, 0, 0o755))
+        policy.deny(POLICY, self._units, self._policy_before)
 
     def _allow_start(self) -> None:
-        disk.restore(POLICY, disk.read_image(self._policy_before))
-        disk.restore(self._policy_before, None)
+        policy.allow(POLICY, self._policy_before)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pathlib
@@ -18,6 +19,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system import 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock as host_lock
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import obstacles, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
+from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import apply as applying
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import compile as compiling
 from ansible_collections.mailops.postmaster.plugins.modules import mail_aliases
 
@@ -305,6 +307,26 @@ def test_where_a_command_fails_in_place_the_old_text_comes_back(run_module, host
     assert result["failed"]
     assert message.format(**names) in result["msg"]
     assert (host.path.read_text(), host.count) == (TABLE, count)
+
+
+@pytest.mark.parametrize("fails", ["the command in place", "the compiled table"])
+def test_where_the_table_is_a_link_its_target_comes_back_and_the_link_stays(run_module, host, monkeypatch, fails):
+    host.write(TABLE)
+    host.path.rename(host.path.with_name("real"))
+    host.path.symlink_to("real")
+    if fails == "the command in place":
+        host.newaliases("exit 75")
+        changes = {"rebuild": [str(host.command)]}
+    else:
+        changes = {}
+        monkeypatch.setattr(applying, "write_copy", fail)
+    result = run(run_module, host, {"postmaster": "alice"}, **changes)
+    assert result["failed"]
+    assert (os.readlink(host.path), host.path.with_name("real").read_text()) == ("real", TABLE)
+
+
+def fail(*_given):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_after_a_failure_in_place_the_old_text_is_compiled(run_module, host):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 
 import in_the_way
 import pytest
@@ -104,6 +105,29 @@ def test_away_stops_saves_and_installs_in_this_order(switch, system, tmp_path):
     assert (queued(tmp_path / "old"), queued(tmp_path / "state" / "queue")) == ([], ["old.q1"])
     assert (system.there, os.path.exists(tmp_path / "aliases.db")) == ({"new": "2"}, False)
     assert (tmp_path / "policy").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize("to", ["other-policy", "bin/true", "nowhere", "loop"])
+@pytest.mark.parametrize("way", ["away", "away and back", "away, killed in it, and back"])
+def test_a_policy_that_is_a_link_stays_one_and_its_target_is_not_touched(switch, tmp_path, monkeypatch, to, way):
+    (tmp_path / "bin").mkdir()
+    for name in ("other-policy", "bin/true"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "policy").symlink_to(tmp_path / to)
+    if way.endswith("killed in it, and back"):
+        with monkeypatch.context() as killed:
+            killed.setattr(module.policy, "allow", lambda *_given: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                switch.away()
+    else:
+        switch.away()
+    if way.endswith("back"):
+        switch.back()
+    assert os.readlink(tmp_path / "policy") == str(tmp_path / to)
+    for name in ("other-policy", "bin/true"):
+        assert (tmp_path / name).read_text() == "#!/bin/sh\nexit 0\n"
+    assert not [path for path in (tmp_path / "state").iterdir() if "policy" in path.name]
 
 
 @pytest.mark.parametrize("make", in_the_way.THINGS, ids=[make.__name__ for make in in_the_way.THINGS])
