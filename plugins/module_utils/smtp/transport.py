@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import queue
 import re
 import socket
-import ssl
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 from ..unexpected import Part
 from .names import is_address
 from .reply import MAX_LINE, MAX_REPLY, Answer, NoReply, Reply, Taken, take
+from .secured import Secured
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Sequence
 
 T = TypeVar("T")
@@ -28,13 +30,13 @@ T = TypeVar("T")
 QUIT_TIMEOUT = 5.0  # seconds for the last reply, which settles nothing
 ADDRESSES = 8  # of one name: whoever has its DNS may list any number of hosts that do not answer
 NAME_TIMEOUT = 5.0  # seconds for this host's own name
-TRANSCRIPT = 2_000_000  # characters that are kept of what was said with one server
+TRANSCRIPT = 300_000  # octets of the result that hold what was said with one server; there may be 100 of them
 COMMAND = re.compile(r"[\x20-\x7e]{1,1000}")
 GROUPED = re.compile(r"(RSET|MAIL|SEND|SOML|SAML|RCPT)\b", re.IGNORECASE)  # any other command ends its group
 
 
 class Transcript(list[str]):
-    """What was said with one server, line by line, up to so many characters."""
+    """What was said with one server, line by line, up to so many octets of JSON: a letter may have twelve there."""
 
     _left = TRANSCRIPT
 
@@ -42,7 +44,7 @@ class Transcript(list[str]):
         for line in lines:
             if self._left < 0:
                 return
-            self._left -= len(line)
+            self._left -= len(json.dumps(line)) + 2  # and what stands between two
             self.append(line if self._left >= 0 else "-- what was said then is not kept: it is too much")
 
 
@@ -83,7 +85,7 @@ class Connection:
     After an answer that is no reply it is closed, and every further answer is that one.
     """
 
-    sock: socket.socket
+    sock: socket.socket | Secured
     limits: Limits
     peer: str
     own: str
@@ -150,11 +152,10 @@ class Connection:
         What the server said before counts no more, and what it sent ahead is not taken for an answer.
         """
         self._refuse_early()
-        if self.lost:
+        if self.lost or isinstance(self.sock, Secured):
             return self.lost
         try:
-            self.sock.settimeout(_left(self.limits.next()))
-            self.sock = context.wrap_socket(self.sock, server_hostname=name or None)
+            self.sock = Secured(self.sock, context, name, _left(self.limits.next()))
         except socket.timeout:
             return self._lose(NoReply(f"no TLS handshake within {self.limits.timeout:g} s", late=True))
         except (OSError, ValueError) as error:
@@ -168,7 +169,7 @@ class Connection:
     @property
     def certificate(self) -> bytes:
         """The server's certificate (DER); empty where it has none, or nothing is encrypted."""
-        return (self.sock.getpeercert(binary_form=True) or b"") if isinstance(self.sock, ssl.SSLSocket) else b""
+        return self.sock.certificate() if isinstance(self.sock, Secured) else b""
 
     def quit(self) -> None:
         """QUIT, where the server still listens, and its reply; then close.
@@ -179,7 +180,7 @@ class Connection:
             self.limits = replace(self.limits, timeout=min(self.limits.timeout, QUIT_TIMEOUT))
             self.transcript.add(["C: QUIT"])
             self._send(b"QUIT\r\n")
-            if not isinstance(self.sock, ssl.SSLSocket):  # which would end both ways at once
+            if not isinstance(self.sock, Secured):  # which would end both ways at once
                 with contextlib.suppress(OSError):
                     self.sock.shutdown(socket.SHUT_WR)
             self._read()

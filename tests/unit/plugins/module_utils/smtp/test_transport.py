@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils.smtp.transport import (
+    TRANSCRIPT,
     Connection,
     Limits,
+    Transcript,
     UnsafeCommandError,
     connect,
     groups,
@@ -153,3 +156,12 @@ def test_a_server_that_drips_gets_no_more_than_the_timeout_of_one_reply(serve):
 @pytest.mark.parametrize("host", ["x" * 64 + ".example", "a\0b", ".", "256.256.256.256"])
 def test_what_is_no_name_of_a_host_gives_the_reason_and_no_connection(host):
     assert f"no address for {host}: " in connect(host, 25, Limits.starting_now(1, 1)).text
+
+
+@pytest.mark.parametrize("line", ["S: 250 ok", "S: 250 " + "\U0001f600" * 500, "S: 250 " + "\x01" * 500, ""])
+def test_what_is_kept_of_the_words_of_a_server_has_a_limit_as_it_is_written(line):
+    kept = Transcript()
+    for _number in range(200_000):
+        kept.add([line])
+    assert len(json.dumps(kept)) < TRANSCRIPT + 100
+    assert "not kept" in kept[-1]
