@@ -23,7 +23,7 @@ COUNT = re.compile(rb"\d{1,9}")
 VARIABLE = re.compile(rb"--?(?:\([^)\n]*\))?acl[cm]? \S+ (\d{1,9})\n")
 LENGTHS = re.compile(r"(?P<size>\d{1,9}),-?\d{1,9}")  # of a text behind an address, and a number
 # where mail for an address ends, in what Exim says of its routing: there, or there if it can be delivered
-END = re.compile(r"([^\s*<>]+@\S+?)(?: (?:cannot be resolved|is undeliverable)\b.*| +\[duplicate, .*)?")
+END = re.compile(r"([^\s*<>][^\s*<>@]*@\S+)(?: (?:cannot be resolved|is undeliverable)\b.*| +\[duplicate, .*)?")
 PROMPT = "> "  # before each answer, and before the end
 # What is one line of input as it is: Exim takes away blanks at both ends, and goes on behind a backslash at the end.
 SAYABLE = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]{0,996}[^\x00-\x20\x7f\\])?")

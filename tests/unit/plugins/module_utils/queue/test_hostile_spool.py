@@ -466,3 +466,12 @@ def test_the_first_directory_that_is_not_root_s_alone_decides_whose_rights_count
     for path in (folder, folder / "below" / "not yet", place.path / "link" / "below"):
         found = rights_at(str(path))
         assert (found and found.uid) == rights, what
+
+
+@pytest.mark.parametrize(
+    "text", ["a@" * MANY + " x", "a@b" * MANY + " x", "@" * MANY + " x", "a@b" + " " * MANY + "[x"]
+)
+def test_where_mail_ends_is_found_in_one_pass(text):
+    begun = worked()
+    assert exim.END.fullmatch(text) is None
+    assert worked() - begun < ENDS
