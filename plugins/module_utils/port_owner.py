@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What holds a port for others, and starts an MTA for each connection (inetd(8), systemd.socket(5)).
 ON_BEHALF = frozenset(("inetd", "openbsd-inetd", "inetutils-inetd", "xinetd", "systemd"))
+SUBMISSION = (465, 587)  # RFC 8314
+LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
 REMEDY = "start the MTA, and see in its log why it does not listen"
 
 
@@ -35,9 +37,12 @@ class Daemon:
     programs: Sequence[str] = ()
 
 
-def port_owner(mta: Daemon, ports: Collection[int], sockets: Iterable[Socket], needed: bool, routed: bool) -> Check:
+def port_owner(
+    mta: Daemon, ports: Collection[int], sockets: Iterable[Socket], needed: bool, heard: bool | None
+) -> Check:
     """``sockets`` are all of the host. ``needed``: whether it has to take mail from others; its own programs can hand
-    theirs in by a command. ``routed``: whether a router may lead who asks to another port."""
+    theirs in by a command. ``heard``: whether another host that asked heard a server, to which a router may have led
+    it; None if no other host asked."""
     asked = f"port {' and '.join(map(str, sorted(ports)))}"
     holders = {program for found in sockets if found.port in ports for program in found.programs}
     there = any(port in ports for _address, port in mta.sockets)
@@ -53,13 +58,20 @@ def port_owner(mta: Daemon, ports: Collection[int], sockets: Iterable[Socket], n
         return _wrong(FAIL, asked, f"{who}, and {mta.name} listens nowhere")
     if mta.sockets:
         others = ", ".join(sorted({str(port) for _address, port in mta.sockets}))
-        verdict = SKIPPED if routed else FAIL if needed else WARN
-        return _wrong(verdict, asked, f"{mta.name} does not listen there, but at port {others} alone")
+        lost = heard is False and any(_for_others(*own) for own in mta.sockets)
+        verdict = SKIPPED if heard else FAIL if needed or lost else WARN
+        message = f"{mta.name} does not listen there, but at port {others} alone"
+        return _wrong(verdict, asked, message, f"let {mta.name} listen at {asked}")
     if mta.running:
         return _wrong(FAIL if needed else WARN, asked, f"{mta.name} runs, and listens nowhere")
     return _wrong(FAIL, asked, f"{mta.name} does not run")
 
 
-def _wrong(verdict: str, asked: str, message: str) -> Check:
+def _for_others(address: str, port: int) -> bool:
+    """Whether a socket is there to take mail from other servers."""
+    return port not in SUBMISSION and not address.startswith(LOOPBACK)
+
+
+def _wrong(verdict: str, asked: str, message: str, remedy: str = REMEDY) -> Check:
     quiet = verdict in (SKIPPED, PASS)
-    return Check("L1", verdict, asked, message=message, remedy="" if quiet else REMEDY)
+    return Check("L1", verdict, asked, message=message, remedy="" if quiet else remedy)

@@ -22,7 +22,7 @@ from .mailbox.watched import Mailboxes
 from .mta.present import KNOWN
 from .mta.registry import adapter as adapter_for
 from .mta.resolve import Unread, resolve
-from .port_owner import Daemon, port_owner
+from .port_owner import LOOPBACK, Daemon, port_owner
 from .requirements import ACCEPTS, LANDS, RESOLVES
 from .smtp import names
 from .smtp.callouts import Callouts
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 PORT = 25
 ANYWHERE = ("*", "0.0.0.0", "::")
-LOOPBACK = ("127.", "::1")  # what the addresses begin with that no other host reaches
 ROUND = 1.0  # seconds in which mail for this host should have arrived before the MTA is asked what became of it
 SHORT, PAUSE = 0.02, 0.2  # seconds between two questions to the MTA: at first, and in the end
 PATIENCE = 0.5  # seconds for one message to arrive before the next one is sent
@@ -159,12 +158,13 @@ class HostProof:
         # nobody but root is sure to see the processes of others
         running = not known or os.geteuid() != 0 or bool(known.among(self.host.processes(known.accounts)))
         asked = {server["port"] for server in self.params["probe"]}
+        heard = any(check["code"] for server in self.params["probe"] for check in server["checks"])
         return port_owner(
             Daemon(self.mta.name, self.mta.listeners(), running, KNOWN[self.mta.name].processes if known else ()),
             asked or {PORT},
             self.host.listeners(),
             needed=not self.params["exempt"],
-            routed=bool(asked),
+            heard=heard if asked else None,
         )
 
     def _addresses(self) -> list[str]:

@@ -58,23 +58,36 @@ HOSTS = {
 
 @pytest.mark.parametrize(("own", "sockets", "running", "verdict", "said"), HOSTS.values(), ids=HOSTS)
 def test_whoever_has_the_port_is_known(own, sockets, running, verdict, said):
-    found = port_owner(Daemon("Postfix", own, running, ("master",)), {25}, sockets, needed=True, routed=False)
+    found = port_owner(Daemon("Postfix", own, running, ("master",)), {25}, sockets, needed=True, heard=None)
     assert (found.id, found.verdict, found.address) == ("L1", verdict, "port 25")
     assert said in found.message
     assert bool(found.message) == bool(found.remedy) == (verdict != "pass")
 
 
+OTHER = ("0.0.0.0", 2525)
+BEHIND = ("127.0.0.1", 10025)
+
+
 @pytest.mark.parametrize(
-    ("own", "running", "needed", "routed", "verdict"),
+    ("own", "running", "needed", "heard", "verdict"),
     [
-        ([SUBMISSION], True, True, True, "skipped"),
-        ([SUBMISSION], True, False, False, "warn"),
-        ([], True, False, False, "warn"),
-        ([], True, True, True, "fail"),
-        ([], False, False, True, "fail"),
+        (OTHER, True, True, True, "skipped"),
+        (OTHER, True, False, True, "skipped"),
+        (OTHER, True, True, None, "fail"),
+        (OTHER, True, False, None, "warn"),
+        (OTHER, True, False, False, "fail"),
+        (("::", 2525), True, False, False, "fail"),
+        (SUBMISSION, True, True, True, "skipped"),
+        (SUBMISSION, True, True, False, "fail"),
+        (SUBMISSION, True, False, False, "warn"),
+        (BEHIND, True, False, False, "warn"),
+        (None, True, False, None, "warn"),
+        (None, True, False, False, "warn"),
+        (None, True, True, True, "fail"),
+        (None, False, False, True, "fail"),
     ],
 )
-def test_a_router_may_lead_to_another_port_and_not_every_host_takes_mail(own, running, needed, routed, verdict):
-    """But no MTA takes mail that does not run."""
-    found = port_owner(Daemon("Postfix", own, running, ("master",)), {25}, [], needed, routed)
+def test_a_router_may_lead_to_another_port_and_not_every_host_takes_mail(own, running, needed, heard, verdict):
+    """But no MTA takes mail that does not run, and a router leads nowhere that another host heard nothing from."""
+    found = port_owner(Daemon("Postfix", [own] if own else [], running, ("master",)), {25}, [], needed, heard)
     assert (found.verdict, bool(found.remedy)) == (verdict, verdict != "skipped")

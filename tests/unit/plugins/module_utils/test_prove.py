@@ -502,3 +502,28 @@ def test_what_another_host_saw_counts(proof):
     assert result["stranger"]
     assert layers(result)[:2] == ("pass", "pass")
     assert {domain["verdict"] for domain in result["domains"]} <= set(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "weight", "begins"),
+    [
+        (250, "Ok", "pass", []),
+        (421, "Too busy", "inconclusive", ["A1"]),
+        (0, "[Errno 111] Connection refused", "fail", ["L1"]),
+        (0, "no connection within 10 s", "fail", ["L1"]),
+    ],
+)
+def test_a_router_leads_to_another_port_only_where_the_probe_heard_a_server(proof, code, text, weight, begins):
+    """The MTA listens at a port that nobody asked; what answers at port 1, if anything does, is behind a router."""
+
+    class Elsewhere(fake_mta.Mta):
+        def listeners(self):
+            return [("0.0.0.0", 2525)]
+
+    verdict, command = ("pass", CHECK.command) if code == 250 else ("inconclusive", "connect")
+    check = replace(CHECK, verdict=verdict, command=command, code=code, text=text).as_dict()
+    result = proof(Elsewhere, probe=[{**SERVER, "port": 1, "messages": [], "checks": [check]}], layers=["accepts"])
+    assert [line[:2] for line in result["findings"]] == begins
+    assert layers(result)[1] == weight
+    told = "; L1 fail: port 1: simple does not listen there, but at port 2525 alone. To mend it: let simple listen"
+    assert (told in result["summary"]) == (begins == ["L1"])
