@@ -42,6 +42,38 @@ def test_a_pattern_that_matches_no_host_is_an_error(play, name, pattern):
 
 
 @pytest.mark.parametrize("name", PLAYBOOKS)
+@pytest.mark.parametrize("inventory", ["one", "empty"])
+@pytest.mark.parametrize(("pattern", "limit"), [("nosuch", "mx1"), ("", "mx1"), ("mx2", "mx1"), ("other:!mx1", "mx1")])
+def test_it_is_an_error_with_a_limit_too(play, tmp_path, name, inventory, pattern, limit):
+    """Which leaves no localhost that could say so. No host is looked at."""
+    if inventory == "empty":
+        (tmp_path / "inventory").write_text("")
+    given = ["-e", f"mailops_hosts={pattern}"] if pattern else []
+    status, said = play(name, "-l", limit, *given)
+    told = f"mailops_hosts: '{pattern or 'mail_hosts'}' matches no host that --limit '{limit}' leaves"
+    assert status != 0, said
+    assert told in said
+    assert "TASK" not in said
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+@pytest.mark.parametrize(
+    ("pattern", "limit", "hosts"),
+    [
+        ("other", "mx2", {"mx2"}),
+        ("other", "!mx2", {"mx1"}),
+        ("other", "@hosts", {"mx1"}),
+        ("localhost", "", {"localhost"}),
+    ],
+)
+def test_a_limit_leaves_the_hosts_that_both_name(play, tmp_path, name, pattern, limit, hosts):
+    (tmp_path / "hosts").write_text("mx1\n")
+    limited = ["-l", limit] if limit else []
+    status, said = play(name, "-e", f"mailops_hosts={pattern}", *limited, "--list-hosts")
+    assert (status, set(said.rpartition("hosts (")[2].partition(":")[2].split())) == (0, hosts)
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
 @pytest.mark.parametrize(("pattern", "hosts"), [("other", {"mx1", "mx2"}), ("mx2", {"mx2"}), ("other:!mx1", {"mx2"})])
 def test_the_hosts_of_any_pattern_are_taken(play, name, pattern, hosts):
     status, said = play(name, "-e", f"mailops_hosts={pattern}", "--list-hosts")
