@@ -278,7 +278,7 @@ def _judge(
     verdicts, words = [], []
     if not 200 <= message["code"] < 300:
         verdicts.append(FAIL if for_good(message["code"], message["text"]) else INCONCLUSIVE)
-        words.append("{}{} {}".format(NOT_ACCEPTED, message["code"] or "", message["text"]))
+        words.append(NOT_ACCEPTED + (_reply(message) or "no reply"))
     else:
         for box in boxes:
             count = hits[box].count if box in hits else 0
@@ -374,16 +374,18 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[Finding]:
     for number, expansion in enumerate(domain["resolves"].get("addresses", [])):
         for problem in expansion["problems"]:
             row = "R11" if number else problem["id"]  # postmaster is the first
-            line = _finding(problem["id"], problem["verdict"], expansion["address"], problem)
-            yield Finding(weigh(row, problem["verdict"]), row, line)
+            weight = weigh(row, problem["verdict"])
+            line = _finding(problem["id"], weight, expansion["address"], problem)
+            yield Finding(weight, row, line)
     answers = domain["accepts"].get("checks", [])
     for check in [*answers, *domain["lands"].get("checks", [])]:
         if check["verdict"] not in QUIET and not check.get("limit"):
             answer = check in answers and check["id"] != "L1"
             unheard = check["verdict"] == INCONCLUSIVE and check["command"] == "connect"
             cause = "connect {code} {text}".format(**check) if unheard else ""
-            line = _finding(check["id"], check["verdict"], check["address"], _words(check))
-            yield Finding(weigh(check["id"], check["verdict"]), check["id"], line, cause, answer)
+            weight = weigh(check["id"], check["verdict"])
+            line = _finding(check["id"], weight, check["address"], _words(check))
+            yield Finding(weight, check["id"], line, cause, answer)
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
             whence = "" if message["id"] == "D1" else " from the null sender"
@@ -408,12 +410,18 @@ def _words(check: Mapping[str, Any]) -> dict[str, Any]:
     """A check, with where it was made and what can be done about it."""
     found = dict(check)
     if check["command"]:
-        found["where"] = "{} -> {} {}".format(check["command"], check["code"] or "", check["text"])
+        reply = _reply(check)
+        found["where"] = f"{check['command']} -> {reply}" if reply else check["command"]
     return found
 
 
-def _finding(row: str, verdict: str, address: str, words: Mapping[str, Any]) -> str:
-    text = "{} {}: {}: {}".format(row, verdict, address, words["message"])
+def _reply(answer: Mapping[str, Any]) -> str:
+    """The code and the text, as far as there are any."""
+    return " ".join(str(part) for part in (answer["code"], answer["text"]) if part)
+
+
+def _finding(row: str, weight: str, address: str, words: Mapping[str, Any]) -> str:
+    text = ": ".join(part for part in (f"{row} {weight}", address, words["message"]) if part)
     if words.get("where"):
         text += " ({})".format(words["where"])
     return text + (". To mend it: {}".format(words["remedy"]) if words.get("remedy") else "")

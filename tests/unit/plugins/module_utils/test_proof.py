@@ -383,6 +383,26 @@ def test_what_another_program_says_at_the_port_is_no_finding_on_the_mta():
     assert domain["verdict"] == "fail"
 
 
+@pytest.mark.parametrize(
+    ("row", "address", "begins"),
+    [
+        ("A19", "", "A19 warn: the certificate"),
+        ("A18", "", "A18 fail: the certificate"),
+        ("A1", "postmaster@example.org", "A1 fail: postmaster@example.org: the certificate"),
+    ],
+)
+def test_a_finding_says_what_it_counts_and_where_it_was_found(row, address, begins):
+    wrong = {"verdict": "fail", "message": "the certificate", "address": address, "command": "STARTTLS", "code": 220}
+    (line,) = proof.findings([checked((row, wrong))])
+    assert line == f"{begins} (STARTTLS -> 220)"
+
+
+def test_what_says_nothing_leaves_no_blanks():
+    silent = {"verdict": "inconclusive", "message": "no answer", "command": "connect", "code": 0, "text": ""}
+    (line,) = proof.findings([checked(("A1", silent))])
+    assert line.endswith(": no answer (connect)")
+
+
 def test_what_a_server_says_of_which_the_owner_is_not_sure_is_a_finding():
     unsure = {"verdict": "inconclusive", "message": "port 25 belongs to another instance"}
     domain = checked(("L1", unsure), ("N1", {"verdict": "fail", "message": "an open relay"}))
