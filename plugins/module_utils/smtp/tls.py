@@ -26,7 +26,8 @@ STARTTLS = "STARTTLS"
 # What OpenSSL calls it: a certificate is its own proof, whoever has signed it (X509_VERIFY_PARAM_set_flags(3)).
 PARTIAL_CHAIN = 0x80000
 # What is wrong with a certificate that vouches for itself (X509_STORE_CTX_get_error(3)).
-WRONG = {9: "is not valid yet", 10: "has expired", 62: "is not for {name}"}
+OTHER_NAME = 62
+WRONG = {9: "is not valid yet", 10: "has expired", OTHER_NAME: "is not for {name}"}
 
 
 def ask_tls(
@@ -113,12 +114,18 @@ def _a19(
         context = _context(certificate)
     except ssl.SSLError as error:
         return [_bad(f"cannot be read: {error.reason or error}", target)]
-    connection, _command, answer = _start(server, port, limits, target, transcript, context)
-    if connection:
-        connection.quit()
-        return [Check("A19", PASS, "", STARTTLS, answer.code, answer.text)]
-    code = answer.verify if isinstance(answer, NoReply) else 0
-    return [_bad(WRONG[code].format(name=target.name), target)] if code in WRONG else []
+    wrong = []
+    for context.check_hostname in (True, False):  # OpenSSL looks at the name first, and then at nothing more
+        connection, _command, answer = _start(server, port, limits, target, transcript, context)
+        if connection:
+            connection.quit()
+        code = answer.verify if isinstance(answer, NoReply) else 0
+        wrong += [WRONG[code].format(name=target.name)] if code in WRONG else []
+        if code != OTHER_NAME:
+            break
+    if wrong:
+        return [_bad(", and ".join(reversed(wrong)), target)]
+    return [Check("A19", PASS, "", STARTTLS, answer.code, answer.text)] if connection else []
 
 
 def _bad(said: str, target: Target) -> Check:

@@ -67,6 +67,11 @@ CERTIFICATES = {
     "of yesterday, of a CA": ({"since": -3, "until": -1, "issuer": "CA"}, "fail", "has expired"),
     "of tomorrow": ({"since": 1, "until": 2}, "fail", "is not valid yet"),
     "for another name": ({"name": "mail.example.org"}, "fail", f"is not for {NAME}"),
+    "of yesterday, for another name": (
+        {"since": -3, "until": -1, "name": "mail.example.org"},
+        "fail",
+        f"has expired, and is not for {NAME}",
+    ),
     "for another name, in its common name alone": ({"name": "x", "alternative": False}, "fail", f"is not for {NAME}"),
 }
 
