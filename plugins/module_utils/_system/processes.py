@@ -36,18 +36,20 @@ PROC = "/proc"
 LONGEST = 65536  # octets of a file about a process, which the kernel writes
 UNIT = re.compile(r"[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.service")  # systemd.unit(5)
 COMMAND = 4096  # octets of its command line: a process can make that any part of its memory (PR_SET_MM, prctl(2))
+BLANK = "\0"  # in a word, where no word can have one
 SECONDS = 5.0  # for all command lines of one look; a busy machine needs more than a moment
 HANDS = 8  # threads that read them: so many may hang before the others wait
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them, empty
-    where they were not read, and ``program`` the path of what runs, empty where that is not seen. One that is
-    ``stopped`` does nothing until somebody lets it go on (signal(7), SIGSTOP); one that is traced is not, for its
-    tracer does so (ptrace(2)). ``account`` is whose it is by its real uid, which a setuid program of somebody else's
-    keeps: anybody can give a process of his any words. What this account itself runs counts as root's. Exim sets all
-    its uids, whoever has started it: who did so at a ``terminal`` can stop it there."""
+    """A process: ``name`` is the kernel's, ``command`` the words as they are now, with one blank between them and a NUL
+    for each in them, empty where they were not read, and ``program`` the path of what runs, empty where that is not
+    seen. One that is ``stopped`` does nothing until somebody lets it go on (signal(7), SIGSTOP); one that is traced is
+    not, for its tracer does so (ptrace(2)). ``account`` is whose it is by its real uid, which a setuid program of
+    somebody else's keeps: anybody can give a process of his any words. What this account itself runs counts as root's.
+    Exim sets all its uids, whoever has started it: who did so at a ``terminal`` can stop it there. ``session`` is the
+    pid of the process that has begun its session (setsid(2)), which may have ended; 0 for one of another namespace."""
 
     pid: int
     parent: int
@@ -57,9 +59,10 @@ class Process:
     stopped: bool = False
     account: str = "root"
     terminal: bool = False
+    session: int = 0
 
     def __str__(self) -> str:
-        return f"process {self.pid} ({self.command or self.name})"
+        return f"process {self.pid} ({' '.join(self.command.replace(BLANK, ' ').split()) or self.name})"
 
 
 def processes(accounts: Collection[str] = (), proc: str = PROC) -> list[Process]:
@@ -88,8 +91,9 @@ def process(pid: int, status: str, stat: str = "") -> Process | None:
         return None
     account = whose(int((fields.get("Uid") or "0").split()[0]))
     parent = int(fields.get("PPid", "0"))
-    terminal = stat.rpartition(")")[2].split()[4:5] not in ([], ["0"])  # tty_nr, behind a name of any signs
-    return Process(pid, parent, fields.get("Name", ""), "", "", state == "T", account, terminal)
+    numbers = stat.rpartition(")")[2].split()[3:5]  # behind a name of any signs: session, tty_nr
+    session, terminal = map(int, numbers or ("0", "0"))
+    return Process(pid, parent, fields.get("Name", ""), "", "", state == "T", account, terminal != 0, session)
 
 
 def owners(status: str) -> set[str]:
@@ -118,7 +122,7 @@ def _read_commands(pids: Collection[int], proc: str) -> bytes:
     def read() -> None:
         for pid in waiting:
             with contextlib.suppress(OSError):
-                found[pid] = " ".join(_read(f"{proc}/{pid}/cmdline", COMMAND).replace("\0", " ").split())
+                found[pid] = command(_read(f"{proc}/{pid}/cmdline", COMMAND))
 
     hands = [threading.Thread(target=read, daemon=True) for _hand in range(HANDS)]
     for hand in hands:
@@ -126,6 +130,13 @@ def _read_commands(pids: Collection[int], proc: str) -> bytes:
     for hand in hands:
         hand.join(max(0.0, until - time.monotonic()))
     return json.dumps(found.copy()).encode()
+
+
+def command(cmdline: str) -> str:
+    """The words of a file ``cmdline``, as ``Process`` has them: whoever starts a program gives it any words, and what
+    he writes in one of them must not be taken for another one. A title (setproctitle(3)) is one word."""
+    words = cmdline.rstrip("\0")
+    return " ".join(re.sub(r"\s", BLANK, word) or BLANK for word in words.split("\0")) if words else ""
 
 
 @lru_cache(maxsize=256)

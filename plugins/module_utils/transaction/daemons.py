@@ -30,8 +30,13 @@ class Daemon:
     accounts: tuple[str, ...] = ()
 
     def among(self, processes: Iterable[Process]) -> list[Process]:
-        """Those that hold the listening sockets."""
-        return [one for one in self.own(processes) if re.search(self.command, one.command)]
+        """Those that hold the listening sockets.
+
+        A daemon of the MTA's account has begun its session, or is a part of one that has. What a user starts at a
+        terminal, and stops there, is in the session of something else, which may have ended.
+        """
+        named = {one.pid: one for one in self.own(processes) if re.search(self.command, one.command)}
+        return [one for one in named.values() if one.account == "root" or one.session in named]
 
     def own(self, processes: Iterable[Process]) -> list[Process]:
         """Those that root or the MTA runs: anybody else can call a process of his what he likes, and stop it.
@@ -58,16 +63,20 @@ class Daemon:
         return with_children(holders, self.own(processes))
 
 
+# Exim takes the words of a user, but this option only of an administrator's. So it is looked for where it cannot be a
+# recipient, or belong to an option before it.
+EXIM = r"^\S*exim4?( -(C|oX|oP) [^-\s]\S*| -[qdDv]\S*)* -bdf?( |$)"
+
 DAEMONS = {
-    "exim": Daemon(r"^\S*exim4? (.* )?-bdf?( |$)", accounts=("Debian-exim",)),
+    "exim": Daemon(EXIM, accounts=("Debian-exim",)),
     "opensmtpd": Daemon(
-        r"^/\S*/smtpd( |$)|^smtpd( -[dFv].*)?$|^smtpd: ", accounts=("opensmtpd", "opensmtpq", "_smtpd", "_smtpq")
+        r"^/\S*/smtpd( |$)|^smtpd( -[dFv].*)?$|^smtpd:[ \0]", accounts=("opensmtpd", "opensmtpq", "_smtpd", "_smtpq")
     ),
     # on SIGHUP its master keeps the sockets, and ends the queue manager (master(8))
     "postfix": Daemon(r"^\S*/postfix/\S*master( |$)|^(smtpd|postscreen) -n ", renews="qmgr", accounts=("postfix",)),
     # its deliveries and its connections are "sendmail: MTA: ...", too: who signals them cuts them off
     "sendmail": Daemon(
-        r"^sendmail: MTA: (accepting|rejecting) connections|^\S*sendmail(-mta)? (.* )?-bd( |$)",
+        r"^sendmail:[ \0]MTA:[ \0](accepting|rejecting)[ \0]connections|^\S*sendmail(-mta)? (.* )?-bd( |$)",
         accounts=("smmta", "smmsp"),
     ),
 }

@@ -21,7 +21,7 @@ from .._system.processes import Process, leaders, whose, with_children
 from . import units
 from .crowd import OPEN
 from .daemons import DAEMONS
-from .listening import misplaced
+from .listening import EVERYWHERE, misplaced, surplus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +97,16 @@ class Force:
         units_of = {one: self._host.unit_of(one.pid) for one in leaders(found)}
         asked = {unit for unit in units_of.values() if unit and not units.is_of(self._unit, unit)}
         said = {unit: self._host.run(units.question(unit)).out for unit in asked}
-        return [one for one, unit in units_of.items() if unit in said and units.is_main(said[unit], one.pid)]
+        others = [one for one, unit in units_of.items() if unit in said and units.is_main(said[unit], one.pid)]
+        # the script of another unit can have started what was the daemon before
+        scripts = [one for one in others if units.is_script(said[units_of[one]])]
+        everywhere = {one.pid for one in scripts if self._is_everywhere(one, found)}
+        return [one for one in others if one.pid not in everywhere]
+
+    def _is_everywhere(self, leader: Process, found: Iterable[Process]) -> bool:
+        """Whether a daemon may listen at any address of a port of the service, which was not told to do so."""
+        held = ((one.address, one.port) for one in self._sockets(with_children([leader], found)))
+        return any(address in EVERYWHERE for address, _port in surplus(self._listens, held))
 
     def _sockets(self, holders: Iterable[Process]) -> list[Socket]:
         """The sockets on the ports of the service, but not those of which it is seen that somebody else has them."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # one socket of IPv6 may serve both.
 WORDS = {"all": ("0.0.0.0/32", "::/128"), "loopback": ("127.0.0.0/8", "::1/128")}
 
+EVERYWHERE = ("0.0.0.0", "::")
+
 PLACES = {"all": "any address,", "loopback": "an address of loopback,"}
 
 
@@ -25,22 +27,26 @@ def misplaced(asked: Iterable[Mapping[str, Any]], found: Iterable[tuple[str, int
     does not name are not looked at.
     """
     wanted, sockets = list(asked), set(found)
-    allowed: set[tuple[str, int]] = set()
     wrong = []
     for item in wanted:
-        fitting = {place for place in sockets if place[1] == item["port"] and _fits(item["address"], place[0])}
-        allowed |= fitting
-        if not fitting:
+        if not any(_fits(item, place) for place in sockets):
             place = f"{PLACES.get(item['address'], item['address'])} port {item['port']}"
             wrong.append(f"nothing listens at {place}, where the service was told to")
-    ports = {item["port"] for item in wanted}
-    surplus = sorted(place for place in sockets - allowed if place[1] in ports)
     return wrong + [
-        f"something listens at {address} port {port}, where the service was not told to" for address, port in surplus
+        f"something listens at {address} port {port}, where the service was not told to"
+        for address, port in surplus(wanted, sockets)
     ]
 
 
-def _fits(asked: str, found: str) -> bool:
+def surplus(asked: Iterable[Mapping[str, Any]], found: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The sockets at the ports of what was ``asked``, as above, that fit nothing of it."""
+    wanted = list(asked)
+    ports = {item["port"] for item in wanted}
+    return sorted(place for place in set(found) if place[1] in ports and not any(_fits(item, place) for item in wanted))
+
+
+def _fits(item: Mapping[str, Any], place: tuple[str, int]) -> bool:
+    asked, (found, port) = item["address"], place
     networks = WORDS.get(asked, (asked.partition("%")[0],))
     address = ipaddress.ip_address(found)
-    return any(address in ipaddress.ip_network(network) for network in networks)
+    return port == item["port"] and any(address in ipaddress.ip_network(network) for network in networks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sys
 
 import pytest
@@ -120,6 +121,33 @@ def test_exim_is_read_from_its_own_file_with_its_own_rights(tmp_path):
     assert (tmp_path / "asked").read_text() == "--reuid=Debian-exim --regid=Debian-exim --clear-groups"
     late = run(filled(words, since=str(SINCE + 35)), b"", 30, env)
     assert late.out.splitlines() == [*lines[55:], "2023-11-14 22:14:00 last"]
+
+
+# What Exim can put where its log is, and how it is made; nothing of it is shown, or more of it read than a part.
+OTHERS = {
+    "a device without an end": lambda path: path.symlink_to("/dev/zero"),
+    "a FIFO": os.mkfifo,
+    "a directory": pathlib.Path.mkdir,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a file of 1 TB": lambda path: path.touch() or os.truncate(path, 1 << 40),
+    "nothing": lambda _path: None,
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_exim_makes_nobody_read_without_an_end(tmp_path, make):
+    """``ulimit`` ends whoever keeps all that he reads."""
+    words, log = command("exim"), tmp_path / "mainlog"
+    make(log)
+    words[2] = "ulimit -v 100000; " + words[2].replace("/var/log/exim4/mainlog", str(log)).replace(
+        "timeout 5", "timeout 1"
+    )
+    (tmp_path / "setpriv").write_text(SETPRIV)
+    (tmp_path / "setpriv").chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TZ": "UTC", "ASKED": str(tmp_path / "asked")}
+    shown = run(filled(words, since=str(SINCE)), b"", 20, env)
+    assert (shown.out, shown.timed_out) == ("", False)
+    assert "exhausted" not in shown.err
 
 
 def test_no_mta_is_left_out():

@@ -22,12 +22,12 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.process
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import OverdueError
 from ansible_collections.mailops.postmaster.plugins.module_utils.prove import HostProof
 
-# a daemon by its name, and a part of it
-FAMILY = 'exec -a "$0" sh -c "sleep 60 & echo \\$!; wait"'
+# a daemon by its words, which Python takes for options of its own, and a part of it
+FAMILY = "import subprocess; part = subprocess.Popen(['sleep', '60']); print(part.pid, flush=True); part.wait()"
 NAMES = {
     "exim": "exim4 -bd",
-    "postfix": "/usr/lib/postfix/sbin/master -w",
-    "sendmail": "sendmail: MTA: accepting connections",
+    "postfix": "/usr/lib/postfix/sbin/master",
+    "sendmail": "sendmail:\0MTA:\0accepting\0connections",
 }
 
 
@@ -45,7 +45,12 @@ def messages(asked):
 @pytest.mark.parametrize("mta", NAMES)
 def test_d10_a_part_of_the_mta_that_is_stopped_fails_until_it_goes_on(mta):
     asked = proof_of(Host(), mta)
-    with subprocess.Popen(["bash", "-c", FAMILY, NAMES[mta]], stdout=subprocess.PIPE, text=True) as daemon:
+    words = [word.replace("\0", " ") for word in NAMES[mta].split()]
+    how = {"env": {"PYTHONHOME": sys.base_prefix}, "text": True, "start_new_session": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, executable=sys.executable, **pipes, **how) as daemon:
+        daemon.stdin.write(FAMILY)
+        daemon.stdin.close()
         part = int(daemon.stdout.readline())
         try:
             for told, verdict in ((signal.SIGSTOP, "fail"), (signal.SIGCONT, "pass")):
@@ -58,14 +63,32 @@ def test_d10_a_part_of_the_mta_that_is_stopped_fails_until_it_goes_on(mta):
 @pytest.mark.parametrize("mta", NAMES)
 @pytest.mark.parametrize("place", ["leader", "child"])
 def test_d10_what_a_user_has_named_and_stopped_is_no_part_of_the_mta(mta, place):
-    leader = Process(7, 1, "", NAMES[mta], stopped=place == "leader", account="alice" if place == "leader" else "root")
+    leader = Process(
+        7, 1, "", NAMES[mta], stopped=place == "leader", account="alice" if place == "leader" else "root", session=7
+    )
     child = Process(8, 7, "sh", "sh -c 'a command of a .forward'", stopped=True, account="alice")
     host = SimpleNamespace(processes=lambda _accounts: [leader, child])
     assert HostProof.moving(proof_of(host, mta)).verdict == "pass"
 
 
 def test_d10_what_a_user_has_stopped_at_a_terminal_is_no_part_of_the_mta():
-    stopped = Process(7, 1, "exim4", NAMES["exim"], stopped=True, account="Debian-exim", terminal=True)
+    stopped = Process(7, 1, "exim4", NAMES["exim"], stopped=True, account="Debian-exim", terminal=True, session=7)
+    host = SimpleNamespace(processes=lambda _accounts: [stopped])
+    assert HostProof.moving(proof_of(host, "exim")).verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/usr/sbin/exim4 -F x\0-bd\0y -oi bob",
+        "/usr/sbin/exim4 -f -bd bob",
+        "/usr/sbin/exim4 bob -bd",
+        "exim4\0-bd\0/rsmtp",
+        NAMES["exim"],
+    ],
+)
+def test_d10_what_a_user_has_stopped_and_left_without_a_parent_and_a_terminal_is_no_part_of_the_mta(command):
+    stopped = Process(7, 1, "exim4", command, stopped=True, account="Debian-exim", session=5)
     host = SimpleNamespace(processes=lambda _accounts: [stopped])
     assert HostProof.moving(proof_of(host, "exim")).verdict == "pass"
 
@@ -73,7 +96,7 @@ def test_d10_what_a_user_has_stopped_at_a_terminal_is_no_part_of_the_mta():
 def looks(stopped, paused):
     """A Postfix of which at each look these processes are stopped, and which says that these parts are paused; at all
     later looks they are as at the last one."""
-    daemon = Process(7, 1, "master", NAMES["postfix"])
+    daemon = Process(7, 1, "master", NAMES["postfix"], session=7)
     seen, said = (chain(each, repeat(each[-1])) for each in (stopped, paused))
 
     def processes(_accounts):

@@ -66,7 +66,7 @@ def stat(terminal, name="exim4"):
     ],
 )
 def test_a_process_at_a_terminal_is_known_whatever_its_name(said, terminal):
-    assert process(7, STATUS, said) == replace(DAEMON, terminal=terminal)
+    assert process(7, STATUS, said).terminal == terminal
 
 
 DOCKER = "0::/machine.slice/docker.service/abc"
@@ -98,11 +98,43 @@ def test_the_unit_of_a_process_is_the_outermost_service(cgroup, init, found):
     assert unit(cgroup, init) == found
 
 
+@pytest.mark.parametrize(
+    ("said", "session"), [(stat(0), 7), (stat(34816, name="a) S 1 8 9 0"), 7), ("7 (exim4) S 1 8 9 0 -1", 9), ("", 0)]
+)
+def test_the_session_of_a_process_is_known_whatever_its_name(said, session):
+    assert process(7, STATUS, said).session == session
+
+
+# What a process has as its words, and as what they are known: only between two words there is a blank.
+WORDS = {
+    "exim4\0-bd\0-q30m\0": "exim4 -bd -q30m",
+    "exim4\0-F\0x -bd y\0bob\0": "exim4 -F x\0-bd\0y bob",
+    "exim4 -bd /rsmtp\0": "exim4\0-bd\0/rsmtp",
+    "exim4\0 -bd\0": "exim4 \0-bd",
+    "exim4\0-oX\0\0bob\0-bd\0": "exim4 -oX \0 bob -bd",
+    "exim4\0x\t-bd\n\u00a0y\0": "exim4 x\0-bd\0\0y",
+    "sendmail: MTA: accepting connections\0\0\0\0": "sendmail:\0MTA:\0accepting\0connections",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("said", "command"), WORDS.items())
+def test_a_blank_in_a_word_is_told_from_one_between_two(tmp_path, said, command):
+    known(tmp_path, 7).write_text(said)
+    (found,) = processes(proc=str(tmp_path))
+    assert found.command == command
+
+
+def test_a_process_is_shown_with_the_words_that_it_was_given():
+    assert str(Process(7, 1, "exim4", "exim4 -F x\0-bd\0y \0 bob")) == "process 7 (exim4 -F x -bd y bob)"
+
+
 def test_this_process_is_found_with_its_parent_and_its_program():
     (own,) = [one for one in Host().processes() if one.pid == os.getpid()]
     assert own.parent == os.getppid()
     assert own.program == os.path.realpath(sys.executable)
-    assert own.command == " ".join(sys.orig_argv)
+    assert own.session == os.getsid(0)
+    assert own.command == " ".join(re.sub(r"\s", "\0", word) or "\0" for word in sys.orig_argv)
 
 
 def test_a_process_that_was_killed_is_not_found_even_before_its_parent_has_noticed():
@@ -140,7 +172,7 @@ def test_a_command_line_of_any_length_costs_nothing(tmp_path):
     with known(tmp_path, 7).open("wb") as file:
         file.write(COMMAND.replace(" ", "\0").encode() + b"\0")
         file.truncate(1 << 40)
-    assert processes(proc=str(tmp_path)) == [replace(DAEMON, command=COMMAND)]
+    assert processes(proc=str(tmp_path)) == [replace(DAEMON, command=COMMAND, session=7)]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +189,7 @@ def test_a_command_line_of_any_length_costs_nothing(tmp_path):
     ],
 )
 def test_the_command_line_of_a_stranger_is_not_read(tmp_path, uids, accounts, command):
-    known(tmp_path, 7, uids).write_text(COMMAND)
+    known(tmp_path, 7, uids).write_text(COMMAND.replace(" ", "\0"))
     (found,) = processes(accounts, str(tmp_path))
     assert (found.name, found.command) == ("exim4", command)
 
@@ -174,7 +206,7 @@ def test_a_process_whose_command_line_cannot_be_read_stops_nobody(tmp_path, hang
     for pid in hanging:
         os.mkfifo(known(tmp_path, pid, uids))
     for pid in (7, 300):
-        known(tmp_path, pid).write_text(COMMAND)
+        known(tmp_path, pid).write_text(COMMAND.replace(" ", "\0"))
     begun = time.monotonic()
     found = {one.pid: one.command for one in processes(proc=str(tmp_path))}
     assert time.monotonic() - begun < 2 * module.SECONDS + 1

@@ -23,6 +23,7 @@ from mail_servers import Script
 
 COMMANDS = {"exim": "/usr/sbin/exim4 -bd -q30m", "postfix": "/usr/lib/postfix/sbin/master -w"}
 OWN, ANY = "192.0.2.1", "0.0.0.0"
+OWN6, EVERY = "2001:db8::1", "::"
 OLD = "process 110 ({command}) went on with the configuration before"
 
 
@@ -58,7 +59,7 @@ class Daemons(Host):
         assert accounts == DAEMONS[self.mta].accounts
         found = []
         for pid, (_addresses, _inode, child) in self.daemons.items():
-            found += [Process(pid, 1, "daemon", COMMANDS[self.mta], stopped=self.is_asleep(pid))]
+            found += [Process(pid, 1, "daemon", COMMANDS[self.mta], stopped=self.is_asleep(pid), session=pid)]
             found += [Process(child, pid, "qmgr", "qmgr -l -t unix -u")]
         return found
 
@@ -91,7 +92,10 @@ class Daemons(Host):
             taken = {address for addresses, _inode, _child in self.daemons.values() for address in addresses}
             if "half" in self.habits and self.daemons:
                 self.start([])
-            elif not taken & {ANY, *self.asked} and "broken" not in self.habits:
+            elif (
+                not taken & {*(EVERY if ":" in one else ANY for one in self.asked or [OWN]), *self.asked}
+                and "broken" not in self.habits
+            ):
                 self.start(self.asked)
         late = "slow" in self.habits and argv[0] in ("reload", "restart")
         ended = "one has ended" in self.habits and argv[0] == "reload"
@@ -233,7 +237,13 @@ def test_a_daemon_of_another_program_is_let_be(change, monkeypatch):
     assert (wrong, service.warnings, host.killed) == ("", [], [])
 
 
-SECOND = "ActiveState=active\nMainPID={pid}\n"
+SECOND = "ActiveState=active\nMainPID={pid}\nSourcePath={source}\n"
+INIT_SCRIPT = "/etc/init.d/second"
+
+
+def second_unit(pid, script=False):
+    """What systemd says of a unit that runs another instance."""
+    return SECOND.format(pid=0 if script else pid, source=INIT_SCRIPT if script else "")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +264,7 @@ def test_another_instance_that_is_a_unit_lives_on(change, mta, habits, how, addr
         pid = host.start([])
         second.append(pid)
         host.units[pid] = "second.service"
-        host.main["second.service"] = SECOND.format(pid=pid if main == "the unit says so" else 0)
+        host.main["second.service"] = second_unit(pid, main == "the unit of an init script")
         held = frozenset() if "hidden" in habits else frozenset([pid])
         host.foreign.append(Socket(address, port, frozenset(), "second", held))
 
@@ -269,7 +279,7 @@ def test_another_instance_that_is_a_unit_lives_on(change, mta, habits, how, addr
 def test_a_daemon_that_did_not_run_is_started_beside_another_instance(monkeypatch, habits):
     host = Daemons("exim", {habits}, [OWN], monkeypatch)
     pid = host.start(["192.0.2.9"])
-    host.units[pid], host.main["second.service"] = "second.service", SECOND.format(pid=pid)
+    host.units[pid], host.main["second.service"] = "second.service", second_unit(pid)
     unit = {"name": "mta", "mta": "exim", "needs": [], "reload": [], "restart": ["restart"]}
     unit["listens"] = [{"address": OWN, "port": 25}]
     service = Service(host, unit, [], 5)
@@ -281,7 +291,7 @@ def test_a_daemon_that_did_not_run_is_started_beside_another_instance(monkeypatc
 def test_another_instance_does_not_stand_for_one_that_did_not_start(monkeypatch, mta, habits):
     host = Daemons(mta, set(habits.split(", ")), [OWN], monkeypatch)
     pid = host.start([ANY])
-    host.units[pid], host.main["second.service"] = "second.service", SECOND.format(pid=pid)
+    host.units[pid], host.main["second.service"] = "second.service", second_unit(pid)
     unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"]}
     wrong = Service(host, unit, [], 0.05).activate("restart")
     assert wrong == f"mta runs no daemon: process {pid} ({COMMANDS[mta]}) belongs to second.service"
@@ -304,7 +314,7 @@ def test_a_daemon_that_listens_nowhere_fails_and_who_has_its_port_is_named(
 ):
     host = Daemons(mta, set(habits.split(", ")), [OWN], monkeypatch)
     pid = host.start([ANY])
-    host.units[pid], host.main[owner] = owner, SECOND.format(pid=pid)
+    host.units[pid], host.main[owner] = owner, second_unit(pid)
     unit = {"name": "mta", "mta": mta, "needs": [], "reload": [], "restart": ["restart"]}
     unit["listens"] = [{"address": address, "port": 25} for address in listens]
     wrong = Service(host, unit, ANSWERS, 0.05).activate("restart")
@@ -356,6 +366,11 @@ def test_a_daemon_that_has_to_answer_nowhere_may_listen_nowhere(monkeypatch, mta
         ("mta.service", "ActiveState=active\nMainPID=0\n"),
         ("mta@-.service", "ActiveState=active\nMainPID=0\n"),
         ("renamed.service", "ActiveState=inactive\nMainPID=0\n"),
+        ("renamed.service", "ActiveState=inactive\nMainPID=0\nSourcePath=/etc/init.d/renamed\n"),
+        ("rc-local.service", "ActiveState=active\nMainPID=0\n"),
+        ("once.service", "ActiveState=active\nMainPID=0\nSourcePath=\n"),
+        ("once.service", "ActiveState=active\nMainPID=0\nSourcePath=/etc/fstab\n"),
+        ("old.service", "ActiveState=active\nMainPID=0\nSourcePath=/etc/init.d/old\n"),
         ("unknown.service", ""),
     ],
 )
@@ -408,6 +423,23 @@ def test_a_daemon_that_waited_for_the_port_does_not_get_it(change, mta, monkeypa
 )
 def test_the_unit_of_a_service_is_known_by_its_name(service, unit, own):
     assert units.is_of(service, unit) == own
+
+
+@pytest.mark.parametrize("habits", ["", "hidden"])
+@pytest.mark.parametrize("said", ["ActiveState=active\nMainPID=0\n", SECOND.format(pid=0, source=INIT_SCRIPT)])
+def test_what_a_script_has_started_at_any_address_ends_where_the_daemon_did_not_run(monkeypatch, habits, said):
+    """A new daemon that listens at another family of addresses gets its socket beside it."""
+    host = Daemons("exim", {habits}, [OWN6], monkeypatch)
+    monkeypatch.setattr(force, "ENDING", 0.01)
+    monkeypatch.setattr(f"{Service.__module__}.ENDING", 0.01)
+    pid = host.start([ANY])
+    host.units[pid], host.main["rc-local.service"] = "rc-local.service", said
+    unit = {"name": "mta", "mta": "exim", "needs": [], "reload": [], "restart": ["restart"]}
+    unit["listens"] = [{"address": OWN6, "port": 25}]
+    service = Service(host, unit, [], 5)
+    assert service.activate("restart") == ""
+    assert [addresses for addresses, _inode, _child in host.daemons.values()] == [[OWN6]]
+    assert service.warnings == [f"process {pid} ({COMMANDS['exim']}) did not end with the service, and was stopped"]
 
 
 class Crowded(Daemons):
@@ -542,9 +574,24 @@ def test_a_server_that_is_never_ready_is_quoted_and_asked_rarely(busy, at_ehlo, 
         ("exim", "/usr/sbin/exim4 -Mc 1abc-def-00", False),
         ("exim", "/usr/sbin/exim4 -bt -- bdf@example.org", False),
         ("exim", "vi /usr/sbin/exim4 -bd", False),
+        ("exim", "/usr/sbin/exim4 -bd -oX <;\0\0.0.0.0", True),
+        ("exim", "/usr/sbin/exim4 -oX <;\0\0.0.0.0 -q30m -d+all -DX=y -bd", True),
+        ("exim", "/usr/sbin/exim4 -oP /run/exim4/second.pid -v -bdf", True),
+        # what a user can have it called with, and then it goes on
+        ("exim", "/usr/sbin/exim4 -F x\0-bd\0y -oi bob", False),
+        ("exim", "/usr/sbin/exim4 -F -bd bob", False),
+        ("exim", "/usr/sbin/exim4 -f -bd bob", False),
+        ("exim", "/usr/sbin/exim4 -oMr -bd bob", False),
+        ("exim", "/usr/sbin/exim4 bob -bd", False),
+        ("exim", "/usr/sbin/exim4 -oX \0 bob -bd", False),
+        ("exim", "/usr/sbin/exim4 -oX x\0-bd\0y bob", False),
+        ("exim", "/usr/sbin/exim4 -oi -t -- -bd", False),
+        ("exim", "/usr/sbin/exim4\0-bd -t", False),
+        ("exim", "/usr/sbin/exim4\0-bd\0/rsmtp", False),
         ("opensmtpd", "/usr/sbin/smtpd", True),
         ("opensmtpd", "/usr/sbin/smtpd -F", True),
         ("opensmtpd", "smtpd: dispatcher", True),
+        ("opensmtpd", "smtpd:\0dispatcher", True),
         ("opensmtpd", "smtpd -d", True),
         ("opensmtpd", "smtpd -n smtp -t inet -u -c -o stress= -s 2", False),
         ("opensmtpd", "smtpctl show queue", False),
@@ -555,6 +602,8 @@ def test_a_server_that_is_never_ready_is_quoted_and_asked_rarely(busy, at_ehlo, 
         ("postfix", "qmgr -l -t unix -u", False),
         ("postfix", "/opt/jobs/master -w", False),
         ("sendmail", "sendmail: MTA: accepting connections", True),
+        ("sendmail", "sendmail:\0MTA:\0accepting\0connections", True),
+        ("sendmail", "sendmail:\0MTA:\0rejecting\0connections\0on\0daemon\0MTA-v4:\0load\0average:\099", True),
         ("sendmail", "/usr/sbin/sendmail-mta -Am -L sm-mta -bd -q10m", True),
         ("sendmail", "sendmail: MTA: rejecting connections on daemon MTA-v4: load average: 99", True),
         ("sendmail", "sendmail: MTA: ./6AU1ZxDa011314 alice: from queue", False),
@@ -567,12 +616,12 @@ def test_a_server_that_is_never_ready_is_quoted_and_asked_rarely(busy, at_ehlo, 
     ],
 )
 def test_a_daemon_is_known_by_its_command_line(mta, command, daemon):
-    assert bool(DAEMONS[mta].among([Process(7, 1, "", command)])) == daemon
+    assert bool(DAEMONS[mta].among([Process(7, 1, "", command, session=7)])) == daemon
 
 
 @pytest.mark.parametrize(("account", "counts"), [("root", True), ("postfix", True), ("alice", False), ("uid 7", False)])
 def test_a_process_that_only_calls_itself_a_daemon_is_none(account, counts):
-    named = [Process(7, 1, "", COMMANDS["postfix"], account=account)]
+    named = [Process(7, 1, "", COMMANDS["postfix"], account=account, session=7)]
     assert bool(DAEMONS["postfix"].among(named)) == counts
 
 
@@ -602,16 +651,40 @@ def test_what_a_user_runs_as_the_account_of_the_mta_is_no_daemon(mta, parents, c
             COMMANDS[mta] if pid == 7 else "sh",
             account=DAEMONS[mta].accounts[0] if account == "mta" else account,
             terminal=terminal,
+            session=7,
         )
         for pid, (account, terminal) in enumerate(family, 7)
     ]
     assert bool(DAEMONS[mta].among(found)) == counts
 
 
+# Who has begun the session of what looks like the daemon and is the MTA's (account, command), and whether it is one.
+SESSIONS = {
+    "the daemon": ("mta", "{daemon}", True),
+    "the daemon as root": ("root", "{daemon}", True),
+    "one that has ended": ("", "", False),
+    "a user's process": ("alice", "{daemon}", False),
+    "another program of the MTA": ("mta", "/usr/sbin/sendmail -t", False),
+    "a shell of root's": ("root", "-bash", False),
+}
+
+
+@pytest.mark.parametrize("mta", COMMANDS)
+@pytest.mark.parametrize(("account", "command", "counts"), SESSIONS.values(), ids=SESSIONS)
+def test_what_the_mta_runs_in_the_session_of_something_else_is_no_daemon(mta, account, command, counts):
+    """The kernel stops nothing at a terminal that has begun its session (POSIX, orphaned process groups), so a user
+    stops what is not the first one of his; when that ends, nothing shows the terminal any more."""
+    own, daemon = DAEMONS[mta].accounts[0], COMMANDS[mta]
+    leader = Process(9, 1, "", command.format(daemon=daemon), account=own if account == "mta" else account, session=9)
+    asked = Process(7, 1, "", daemon, account=own, session=9)
+    found = DAEMONS[mta].among([asked, *([leader] if account else [])])
+    assert (asked in found) == counts
+
+
 @pytest.mark.parametrize(("account", "counts"), [("mta", False), ("root", True)])
 def test_what_is_at_a_terminal_is_a_daemon_only_if_root_has_started_it(account, counts):
     account = DAEMONS["exim"].accounts[0] if account == "mta" else account
-    found = [Process(7, 1, "", COMMANDS["exim"], account=account, terminal=True)]
+    found = [Process(7, 1, "", COMMANDS["exim"], account=account, terminal=True, session=7)]
     assert bool(DAEMONS["exim"].among(found)) == counts
 
 
@@ -633,7 +706,7 @@ def test_a_unit_is_asked_for_once_however_many_processes_are_in_it(monkeypatch):
     host.units = {host.start([]): "user@1.service" for _number in range(50)}
     monkeypatch.setattr(host, "run", lambda argv, **_rest: asked.append(argv) or Completed(tuple(argv), 0, "", ""))
     assert force.Force(host, {"mta": "exim", "name": "exim4"}, []).daemons()
-    assert asked == [["systemctl", "show", "--property=ActiveState,MainPID", "--", "user@1.service"]]
+    assert asked == [["systemctl", "show", "--property=ActiveState,MainPID,SourcePath", "--", "user@1.service"]]
 
 
 def test_what_a_user_calls_a_queue_manager_does_not_make_a_reload_a_restart(monkeypatch):
