@@ -154,6 +154,8 @@ def quoted(value: Any) -> str:
 
 def _quoted(value: Any, levels: int) -> str:
     """What is nested deeper than so many levels, and lists and texts that nobody would read to their end, are cut."""
+    if value is None:
+        return "null"
     if isinstance(value, str):
         return repr(value[:LONGEST])
     if isinstance(value, int) and abs(value) > GREATEST:  # Python refuses to write numbers of thousands of digits

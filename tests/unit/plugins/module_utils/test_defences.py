@@ -93,7 +93,7 @@ def test_a_blocked_network_is_known_by_its_texts_too():
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "20260101"}], "'20260101' is not allowed here"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": 20260101}], "until: 20260101 is not allowed here"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "2026-W01-1"}], "as year-month-day (2026-12-31)"),
-        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": None}], "until: None is not allowed here"),
+        ("mta_postmaster_blocked_clients", [{**FLOOD, "until": None}], "until: null is not allowed here"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": dt.datetime(2026, 12, 31, 5)}], "as year-month-day"),
         ("mta_postmaster_blocked_clients", [{**FLOOD, "until": "2026-02-30"}], "the last day"),
     ],
