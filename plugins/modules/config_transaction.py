@@ -323,7 +323,10 @@ options:
     description:
       - Where the journals are kept, with the old files. An absolute path, for example C(/srv/mail ops).
       - A host has one timer. While a change in another directory has not ended, nothing is changed, and the message
-        names that directory.
+        names that directory. All directories share one lock, C(/run/mailops-postmaster/lock).
+      - The directory is for this collection alone. It is made with mode 0700. One that is there must have that mode,
+        belong to root, and be empty when it is used for the first time.
+      - It must survive a boot. One on C(tmpfs) or C(ramfs), or below C(/run), C(/tmp) or C(/dev/shm), is refused.
     type: path
     default: /var/lib/mailops-postmaster
 """

@@ -82,8 +82,11 @@ options:
       - The directory of the lock. Only one change of the mail configuration of a host runs at a time, so this module
         and M(mailops.postmaster.config_transaction) take the same lock.
       - The table is compiled in a directory below it, which is removed at the end, or by the next run.
-      - The directory is made where there is none, with mode 0700. It must belong to the account that runs the module,
-        and others must not be able to write it.
+      - The directory is made where there is none, with mode 0700. One that is there must have that mode, belong to the
+        account that runs the module, and be used for nothing else.
+      - While a transaction has not ended, a table that it would bring back is refused. The message names the
+        transaction and its directory of state.
+      - Root also takes the lock of the host, C(/run/mailops-postmaster/lock), whatever this option says.
       - Without this option, C(/var/lib/mailops-postmaster) for root, and C(~/.local/state/mailops-postmaster) for
         another account. That account can only edit tables in directories of its own, or of root.
     type: path

@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lock of a host: one change of its mail configuration at a time, and nobody but root can hold it.
 
-It is a file in the directory of state, which belongs to root and which others cannot enter. Whoever holds it writes
-there who that is: the number of the process, the name of the program, and the time in seconds since the epoch. That
-text is shown to whoever is refused, and is believed for nothing else.
+It is a file in the directory of state, which belongs to root and which others cannot enter. Root has a second one for
+the host: all directories of state share its service, its timer and its units. Everybody takes that one last, so that no
+two wait for each other. A boot removes it.
+
+Whoever holds a lock writes there who that is: the number of the process, the name of the program, and the time in
+seconds since the epoch. That text is shown to whoever is refused, and is believed for nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 FOLDER = "/var/lib/mailops-postmaster"  # for root, unless a module is told otherwise
 OWN_FOLDER = "~/.local/state/mailops-postmaster"  # for another account
+HOST = "/run/mailops-postmaster"  # the directory of the lock that all directories of state of root share
 NAME = "lock"
 HOLDER = re.compile(r"([0-9]{1,10}) ([\w.+-]{1,64}) ([0-9]{1,11})\n", re.ASCII)
 
@@ -61,10 +65,16 @@ def check_private(folder: str) -> None:
 
 @contextlib.contextmanager
 def lock(folder: str, wait: bool = False) -> Iterator[None]:
-    """Hold the lock in a directory of state, which is made where there is none, until the end.
+    """Hold the lock in a directory of state, which is made where there is none, and that of the host, until the end.
 
-    Who does not ``wait`` for it is refused by UserError, which names the holder.
+    Who does not ``wait`` for them is refused by UserError, which names the holder.
     """
+    with _lock(folder, wait), _lock(HOST, wait) if os.geteuid() == 0 else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _lock(folder: str, wait: bool) -> Iterator[None]:
     check_private(folder)
     make_folder(folder, 0o700)
     path = os.path.join(folder, NAME)

@@ -69,6 +69,11 @@ def unlink(path: str) -> None:
         os.unlink(path)
 
 
+def remove_empty(folder: str) -> None:
+    """Remove a directory; raises OSError where there is none, or something is in it."""
+    os.rmdir(folder)
+
+
 def remove(path: str) -> None:
     """Remove whatever is there, of a directory all that is in it."""
     if os.path.isdir(path) and not os.path.islink(path):

@@ -15,7 +15,6 @@ import errno
 import fcntl
 import os
 import platform
-import re
 import stat
 import struct
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from .beside import before_of, next_of
 from .lease import open_free
+from .mounts import mount_points
 from .reader import kind
 from .trust import way
 from .walk import lstat
@@ -30,7 +30,6 @@ from .walk import lstat
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOUNTS = "/proc/self/mountinfo"  # proc(5)
 BESIDE = len(b"..before")  # what the names of the copies have more than that of the file
 LONGEST = 4000  # octets of a path; the kernel allows 4096 with what is added to the name
 # FS_IOC_GETFLAGS, ioctl_iflags(2): _IOR('f', 1, long), which some processors write in another way
@@ -183,19 +182,6 @@ def _lease(path: str) -> str:
     except OSError:
         return ""
     return ""
-
-
-def mount_points() -> frozenset[str]:
-    """Where something is mounted in the name space of this process; none where the kernel does not say."""
-    try:
-        with open(MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            return frozenset(_unescaped(line.split(" ")[4]) for line in file)
-    except OSError:
-        return frozenset()
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def _flags(path: str) -> tuple[str, ...]:

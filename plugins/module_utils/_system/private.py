@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
+import stat
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "stage-"  # what the names of these directories begin with
+FORM = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")  # and what tempfile.mkdtemp adds
 
 
 @contextlib.contextmanager
@@ -44,9 +47,9 @@ def sweep(state: str) -> None:
     """Remove what was interrupted. Only who holds the lock of the host may do so."""
     for name in listed(state):
         path = os.path.join(state, name)
-        if name.startswith(PREFIX):
+        if FORM.fullmatch(name):
             with _opened(path) as handle:
-                if handle is None or _locked(handle, path, fcntl.LOCK_NB):
+                if handle is not None and _is_own(handle) and _locked(handle, path, fcntl.LOCK_NB):
                     remove(path)
 
 
@@ -61,6 +64,12 @@ def _opened(path: str) -> Iterator[int | None]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def _is_own(handle: int) -> bool:
+    """Whether a directory is as ``private_folder`` makes it."""
+    found = os.fstat(handle)
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 def _locked(handle: int, path: str, how: int = 0) -> bool:

@@ -8,21 +8,24 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._system.files import freshen, read_image, real, restore, size, write_copy, write_image
 from .._system.image import Image
 from .._system.lock import lock, state_folder
 from .._system.obstacles import Wanted, obstacles
+from .._system.own_folder import claim, refuse_foreign
 from .._system.private import sweep
 from .._system.process import NoAnswerError, readable
 from ..errors import UserError
+from ..transaction.reserved import refuse_reserved
 from .compile import Compiler
 from .edit import edit, hunks
 from .table import target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .._system.host import Host
     from .edit import Edit
@@ -46,11 +49,14 @@ ALONE: dict[str, dict[str, Any]] = {**ARGUMENTS, "state_dir": {"type": "path"}}
 def apply_alone(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """The result of the module mail_aliases; it holds the lock of the host, as a transaction does."""
     state = params["state_dir"] or state_folder()
+    refuse_foreign(state)
+    refuse = partial(refuse_reserved, state)
     if check_mode:
-        return apply(host, params, check_mode, state)
+        return apply(host, params, check_mode, state, refuse)
     with lock(state):
+        claim(state)
         sweep(state)
-        return apply(host, params, check_mode, state)
+        return apply(host, params, check_mode, state, refuse)
 
 
 def planned(params: Mapping[str, Any]) -> tuple[Image | None, Edit]:
@@ -70,15 +76,23 @@ def planned(params: Mapping[str, Any]) -> tuple[Image | None, Edit]:
     return image, found
 
 
-def apply(host: Host, params: Mapping[str, Any], check_mode: bool, state: str) -> dict[str, Any]:
+def apply(
+    host: Host,
+    params: Mapping[str, Any],
+    check_mode: bool,
+    state: str,
+    refuse: Callable[[Sequence[str]], None] = lambda _paths: None,
+) -> dict[str, Any]:
     """Bring the table to what ``params`` want, the options of the module; whoever calls this holds the lock, which is
-    in the directory ``state``. Without that nothing may be changed."""
+    in the directory ``state``. Without that nothing may be changed. ``refuse`` raises UserError where the files that
+    are about to be changed may not be."""
     path = params["path"]
     image, found = planned(params)
     changed = bool(found.changes)
     compiler = Compiler(host, path, params["compiled"], params["rebuild"], _mode(params.get("compiled_mode")))
     rebuild = (changed or image is not None) and compiler.due(changed)
     if changed or rebuild:
+        refuse([path, *compiler.tables()])
         texts = [Wanted(path, 2 * len(image.content) if image else 0)] if changed else []
         tables = compiler.tables() if rebuild and compiler.takes_a_copy else []
         _refuse_obstacles([*texts, *(Wanted(table, size(table)) for table in tables)])

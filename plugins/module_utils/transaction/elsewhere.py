@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .._system import files as disk
 from .._system.names import seen
+from ..errors import UserError
 from .store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def owner(unit: str) -> str:
         raise OSError(errno.EINVAL, "does not name a directory of state", unit)
     # bytes that are not UTF-8 survive, as in all paths
     return disk.real(found[1].replace(b"%%", b"%").decode("utf-8", "surrogateescape"))
+
+
+def unclear(error: OSError, unit: str) -> UserError:
+    """What to tell a user where ``owner`` has failed."""
+    return UserError(
+        f"{error.filename or unit}: {error.strerror or error}. {unit} may be the way back of a change in another state"
+        " directory. Nothing was changed. Remove that file if no change is pending on this host"
+    )
 
 
 def unfinished(folder: str) -> bool:

@@ -144,9 +144,10 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
         if check_mode:
             return {**_result(journal.transaction, PENDING, changed=True), "warnings": warnings}
         ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
+        if ended.still:
+            Timer(host, store).again(journal.transaction)
     mail = {"kept": ended.kept, "warnings": [*warnings, *ended.warnings]}
     if ended.still:
-        Timer(host, store).again(journal.transaction)
         raise UserError(f"the old configuration is back, and does not answer: {ended.still}; {AGAIN}", **mail)
     return {**_result(journal.transaction, wanted, changed=wanted == ROLLED_BACK), **mail}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system import debs
 from .._system.files import make_folder, sync_folder
-from .._system.names import is_folder, remove
+from .._system.names import is_folder, listed, remove, remove_empty
 from ..errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ TIMEOUT = 900.0  # seconds for one run of apt or dpkg
 LOCKED = 300.0  # seconds to wait for another one to end
 QUIETLY = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 KEEP_FILES = ("--force-confdef", "--force-confold")
+APT = ("lock", "partial")  # what apt-get makes beside the packages
 THERE = ("installed", "half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
 
 
@@ -109,8 +110,13 @@ class Packages:
                 self._host.run(["apt-mark", mark, *names])
 
     def forget(self) -> None:
+        """Remove what was fetched, and the directory where nothing else is in it."""
+        for name in listed(self._folder):
+            if name in APT or name.endswith(".deb"):
+                with suppress(OSError):
+                    remove(os.path.join(self._folder, name))
         with suppress(OSError):
-            remove(self._folder)
+            remove_empty(self._folder)
 
     def _back(self, plan: Plan) -> bool:
         there = {name: version for name, (state, version) in self._states(plan.before).items() if state == "installed"}

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ KEPT = 5  # transactions
 NAMED = 5  # files of a journal that is too large
 DIGITS = 15  # of the number of a transaction
 MOVES = 10  # of a journal, for which a look at it begins anew; a transaction needs two
+ENDED = re.compile(rf"([0-9]{{1,{DIGITS}}}-[0-9a-f]{{8}})\.(confirmed|rolled_back|undone)\.(?:json|bad)")
 BAD = "bad"  # in the names of what was put aside
 LOST = Journal("unknown", {})  # that of a bad journal
 
@@ -237,8 +239,9 @@ class Store:
         return os.path.join(self._ended, f"{transaction}.{state}.{ending}")
 
     def _states(self) -> list[tuple[str, str]]:
-        names = listed(self._ended)
-        return [(found[0], found[1]) for found in (name.split(".") for name in names) if len(found) == 3]
+        """Each transaction that has ended, and how; what has another name is none of this collection's."""
+        found = filter(None, map(ENDED.fullmatch, listed(self._ended)))
+        return [(name[1], name[2]) for name in found]
 
 
 def _age(transaction: str) -> tuple[int, str]:
@@ -247,8 +250,7 @@ def _age(transaction: str) -> tuple[int, str]:
 
 def _number(transaction: str) -> int:
     """What the id of a transaction begins with."""
-    number = transaction.partition("-")[0]
-    return int(number) if number.isdigit() and number.isascii() and len(number) <= DIGITS else 0
+    return int(transaction.partition("-")[0])
 
 
 def forget(paths: Iterable[str], tell: bool = True) -> None:

@@ -19,7 +19,7 @@ from .._system.image import Image
 from .._system.names import is_folder, link, unlink
 from ..errors import UserError
 from . import quoting
-from .elsewhere import owner, unfinished
+from .elsewhere import owner, unclear, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Timer:
     def __init__(self, host: Host, store: Store) -> None:
         self._host, self._store = host, store
         self._program = os.path.join(store.folder, "undo.zip")
-        self._service = os.path.join(UNITS, UNIT + "-at-boot.service")
+        self._service = boot_unit()
         self._wanted = os.path.join(UNITS, "sysinit.target.wants", UNIT + "-at-boot.service")
 
     def refuse_another(self, pending: bool = False) -> None:
@@ -74,11 +74,7 @@ class Timer:
                 )
         except OSError as error:
             if not pending:
-                raise UserError(
-                    f"{error.filename or self._service}: {error.strerror or error}. {self._service} may be the way back"
-                    " of a change in another state directory. Nothing was changed. Remove that file if no change is"
-                    " pending on this host"
-                ) from error
+                raise unclear(error, self._service) from error
 
     def _other(self) -> str:
         """The other directory of state whose way back the units are; empty where it is this one. Raises OSError."""
@@ -176,6 +172,11 @@ class Timer:
     def _stop(self, *units: str) -> None:
         if is_folder(SYSTEMD):
             self._host.run(["systemctl", "--quiet", "stop", *units])
+
+
+def boot_unit() -> str:
+    """Where the service for the boot is, which says whose way back is set."""
+    return os.path.join(UNITS, UNIT + "-at-boot.service")
 
 
 def _own(content: bytes, mode: int = 0o600) -> Image:

@@ -14,6 +14,7 @@ from .._system import files as disk
 from .._system.beside import in_the_way
 from .._system.image import Change, Image
 from .._system.obstacles import Wanted, obstacles
+from .._system.own_folder import claim, refuse_foreign, refuse_volatile
 from .._system.private import private_folder
 from .._system.process import filled
 from .._system.stage import Stage, products, remove_products
@@ -103,6 +104,8 @@ class Transaction:
         return hide_all(texts, contents(image.content for image in images))
 
     def _run(self, check_mode: bool) -> dict[str, Any]:
+        refuse_foreign(self._store.folder)
+        refuse_volatile(self._store.folder)
         seen = self._store.look()
         self._owed = seen.due
         if not seen.journal and not self._due():
@@ -117,6 +120,7 @@ class Transaction:
             warnings += [] if seen.journal else self._restarted("a run restarts the service")
             return self._result(PENDING, warnings=warnings)
         with self._store.lock():
+            claim(self._store.folder)
             seen, ended = self._store.look(), Ended()
             warnings, unfinished = self._store.put_aside(seen.bad), seen.journal
             if unfinished:

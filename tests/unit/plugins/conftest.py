@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock, own_folder
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.remarks import remarks
 from mail_servers import Loop
 
@@ -14,6 +15,14 @@ from mail_servers import Loop
 def nothing_to_tell():
     """A test begins as a module does: another test may have left remarks that nobody has asked for."""
     remarks()
+
+
+@pytest.fixture(autouse=True)
+def place_of_its_own(tmp_path, monkeypatch):
+    """A test has a host of its own, and what it keeps is on a disk wherever the directory of the tests is."""
+    monkeypatch.setattr(lock, "HOST", str(tmp_path.parent / f"{tmp_path.name}-run"))
+    monkeypatch.setattr(own_folder, "CLEARED", ())
+    monkeypatch.setattr(own_folder, "VOLATILE", ())
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,9 @@ class Run(NamedTuple):
 PROCESS = """
 import sys
 sys.path[:0] = sys.argv[1:3]
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock, own_folder
+own_folder.CLEARED = own_folder.VOLATILE = ()
+lock.HOST = sys.argv[4].rpartition("/")[0] + "-run"
 from ansible.module_utils import basic
 with open(sys.argv[4], "rb") as file:
     basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = file.read(), "legacy"

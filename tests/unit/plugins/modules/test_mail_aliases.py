@@ -17,7 +17,7 @@ import time
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import host as system
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import lock as host_lock
-from ansible_collections.mailops.postmaster.plugins.module_utils._system import obstacles, trust
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import mounts, trust
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import apply as applying
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases import compile as compiling
@@ -441,12 +441,12 @@ def test_a_compiled_table_gets_the_mode_that_is_asked_for_once(run_module, host)
 
 def test_what_a_killed_run_has_left_is_removed_by_the_next_one(run_module, host):
     host.write(TABLE)
-    left = pathlib.Path(host.state_dir) / "stage-killed"
-    left.mkdir(parents=True)
+    left = pathlib.Path(host.state_dir) / "stage-a_killed"
+    left.mkdir(mode=0o700, parents=True)
     (left / "aliases").write_text("half")
     left.parent.chmod(0o700)
     assert run(run_module, host, {"postmaster": "alice"})["changed"]
-    assert [path.name for path in left.parent.iterdir()] == ["lock"]
+    assert sorted(path.name for path in left.parent.iterdir()) == [".mailops-postmaster", "lock"]
 
 
 def test_owner_mode_and_link_stay(run_module, host, tmp_path):
@@ -569,7 +569,7 @@ def test_a_table_that_cannot_be_replaced_is_named_before_anything_is_changed(
 ):
     host.write(TABLE)
     (tmp_path / "bin" / "mounts").write_text(f"1 2 3:4 / {host.path} rw - ext4 x rw\n")
-    monkeypatch.setattr(obstacles, "MOUNTS", str(tmp_path / "bin" / "mounts"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "bin" / "mounts"))
     result = run(run_module, host, {"postmaster": "alice"}, check=check)
     assert result["msg"].startswith(f"{host.path} is a mount point")
     assert (host.path.read_text(), host.count) == (TABLE, 0)
@@ -588,7 +588,7 @@ def test_another_account_has_a_lock_of_its_own(run_module, host, tmp_path, monke
     given = state_dir and str(home / state_dir)
     assert run(run_module, host, {"postmaster": "alice"}, state_dir=given)["changed"]
     made = home / (state_dir or ".local/state/mailops-postmaster")
-    assert [path.name for path in made.iterdir()] == ["lock"]
+    assert sorted(path.name for path in made.iterdir()) == [".mailops-postmaster", "lock"]
 
 
 def test_two_edits_at_once_are_refused(run_module, host):

@@ -10,11 +10,12 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import mounts
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import obstacles as module
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.mounts import mount_points
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.obstacles import (
     Place,
     Wanted,
-    mount_points,
     no_room,
     obstacle,
     obstacles,
@@ -120,14 +121,14 @@ def test_a_path_that_leads_nowhere_is_seen(tmp_path, path, said):
 def test_mount_points_are_those_of_the_kernel_s_list_with_its_escapes(tmp_path, monkeypatch):
     line = "36 35 98:0 / {} rw,noatime master:1 - ext3 /dev/root rw\n"
     (tmp_path / "mountinfo").write_text(line.format(r"/etc/a\040b\134c") + line.format(tmp_path / "file"))
-    monkeypatch.setattr(module, "MOUNTS", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mountinfo"))
     assert mount_points() == {"/etc/a b\\c", str(tmp_path / "file")}
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("file")
     for name in ("file", "link"):
         (found,) = obstacles([Wanted(str(tmp_path / name))])
         assert "is a mount point" in found
-    monkeypatch.setattr(module, "MOUNTS", str(tmp_path / "none"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "none"))
     assert not obstacles([Wanted(str(tmp_path / "file"))])
 
 

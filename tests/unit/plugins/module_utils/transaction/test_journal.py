@@ -230,11 +230,12 @@ def test_a_look_finds_a_journal_that_is_moved_meanwhile(transact, state, monkeyp
     assert seen.bad == {}
 
 
-def test_a_file_where_a_stage_was_is_removed(transact, state):
+@pytest.mark.parametrize("name", ["stage-x", "stage-a1b2c3_z"])
+def test_a_file_with_the_name_of_a_stage_is_none_and_stays(transact, state, name):
     transact()
-    (state / "stage-x").write_text("")
+    (state / name).write_text("")
     assert transact(content="a = b\n")["state"] == "confirmed"
-    assert not (state / "stage-x").exists()
+    assert (state / name).exists()
 
 
 def test_every_field_of_a_journal_is_checked():
@@ -361,14 +362,24 @@ def test_what_an_earlier_version_has_kept_is_older_than_any_new_one(transact, up
     assert {path.name.partition(".")[0] for path in (state / "transactions").iterdir()} == set(made[-store.KEPT :])
 
 
-ODD = ["x-1", "-", "1-2-3", "9" * 300 + "-1", "\u0663-1", "1" * 16 + "-1"]
+ODD = [
+    "x-1",
+    "-",
+    "1-2",
+    "1-2-3",
+    "1-aaaaaaaa.",
+    "1-AAAAAAAA",
+    "9" * 150 + "-1",
+    "\u0663-aaaaaaaa",
+    "1" * 16 + "-aaaaaaaa",
+]
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_name_that_is_no_number_is_older_than_any(transact, state, name):
+def test_a_journal_of_a_name_that_no_version_has_given_stays_and_counts_for_nothing(transact, state, name):
     (state / "transactions").mkdir(parents=True, mode=0o700)
     state.chmod(0o700)
-    if len(name) < 200:
-        (state / "transactions" / f"{name}.confirmed.json").write_bytes(Journal("1-2", {}).dump())
-    made = [transact(content=f"number = {number}\n")["transaction"] for number in range(5)]
-    assert {path.name.partition(".")[0] for path in (state / "transactions").iterdir()} == set(made)
+    (state / "transactions" / f"{name}.confirmed.json").write_bytes(Journal("1-2", {}).dump())
+    made = [transact(content=f"number = {number}\n")["transaction"] for number in range(6)]
+    there = {path.name.removesuffix(".confirmed.json") for path in (state / "transactions").iterdir()}
+    assert there == {name, *made[-store.KEPT :]}

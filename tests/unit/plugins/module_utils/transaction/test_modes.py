@@ -83,6 +83,7 @@ def test_a_transaction_and_its_timer_and_its_end(transact, compiling, live, tmp_
         "etc/strict": "640",
         "etc/strict.db": "640",
         "state/in-force.json": "600",
+        "state/.mailops-postmaster": "600",
         "state/lock": "600",
         "state/pending.json": "600",
         "state/undo.zip": "600",
@@ -98,6 +99,7 @@ def test_a_transaction_and_its_timer_and_its_end(transact, compiling, live, tmp_
         "etc/main.cf": "644",
         "etc/new": "755",
         "etc/new/deep": "755",
+        "state/.mailops-postmaster": "600",
         "state/lock": "600",
         "state/transactions": "700",
     }

@@ -66,7 +66,7 @@ def way(system, folder):
         way = timer.Timer(system, store)
         way.arm("1-2", 600, b"zip")
         way.watch("1-2")
-        yield way
+    return way
 
 
 def test_the_unit_for_the_boot_runs_the_program_that_is_kept(way, folder):

@@ -80,7 +80,7 @@ def switch(system, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fchown", lambda *_given: None)
     locks = [str(tmp_path / "lock-frontend"), str(tmp_path / "lock")]
     monkeypatch.setattr("ansible_collections.mailops.postmaster.plugins.module_utils._system.debs.LOCKS", locks)
-    (tmp_path / "state").mkdir()
+    (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "old" / "q1").write_text("one")
     (tmp_path / "aliases.db").write_text("compiled")
     data = {

@@ -13,7 +13,7 @@ import pathlib
 import time
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, obstacles
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import files, mounts
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.lock import lock
 from ansible_collections.mailops.postmaster.plugins.module_utils.errors import UserError
@@ -266,7 +266,7 @@ def test_what_a_change_needs_in_the_directory_of_state_counts(transact, live, mo
 def test_a_mount_point_is_named_before_anything_is_changed(transact, live, system, tmp_path, monkeypatch, check_mode):
     (live / "table").write_text("by hand\n")
     (tmp_path / "mounts").write_text(f"1 2 3:4 / {live}/table rw - ext4 x rw\n")
-    monkeypatch.setattr(obstacles, "MOUNTS", str(tmp_path / "mounts"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mounts"))
     with pytest.raises(UserError, match=r"table is a mount point.*Nothing was changed"):
         transact(check_mode, confirm_timeout=600)
     assert (live / "main.cf").read_text() == OLD
@@ -338,7 +338,8 @@ def test_a_disk_that_fails_in_the_middle_of_the_swap_brings_everything_back(tran
 
 def test_mail_that_nobody_took_is_offered_by_every_run_and_named_until_it_is_gone(transact, serve, tmp_path):
     saved = Saved(Host(), str(tmp_path / "state" / "queue"))
-    (tmp_path / "state" / "queue").mkdir(parents=True)
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "queue").mkdir()
     mail = Mail()
     ports = (serve(lambda: Server(Refusing())), serve(lambda: Server(mail)))
     refuses, takes = ([{"address": "127.0.0.1", "port": port, "greeting": "^220"}] for port in ports)
