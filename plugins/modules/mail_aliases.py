@@ -148,10 +148,11 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.deadlin
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.aliases.apply import ALONE, apply_alone
 from ansible_collections.mailops.postmaster.plugins.module_utils.runner import run
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.reserved import refuse_reserved
 
 
 def mail_aliases(params, check_mode):
-    return apply_alone(Host(Deadline(params["deadline"])), params, check_mode)
+    return apply_alone(Host(Deadline(params["deadline"])), params, check_mode, refuse_reserved)
 
 
 def main():

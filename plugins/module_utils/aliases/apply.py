@@ -19,7 +19,6 @@ from .._system.own_folder import claim, refuse_foreign
 from .._system.private import sweep
 from .._system.process import NoAnswerError, readable
 from ..errors import UserError
-from ..transaction.reserved import refuse_reserved
 from .compile import Compiler
 from .edit import edit, hunks
 from .table import target
@@ -46,11 +45,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 ALONE: dict[str, dict[str, Any]] = {**ARGUMENTS, "state_dir": {"type": "path"}}
 
 
-def apply_alone(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """The result of the module mail_aliases; it holds the lock of the host, as a transaction does."""
+def apply_alone(
+    host: Host, params: Mapping[str, Any], check_mode: bool, reserved: Callable[[str, Sequence[str]], None]
+) -> dict[str, Any]:
+    """The result of the module mail_aliases; it holds the lock of the host, as a transaction does. ``reserved`` raises
+    UserError where a change that has not ended has some files; it gets the directory of state, too."""
     state = params["state_dir"] or state_folder()
     refuse_foreign(state)
-    refuse = partial(refuse_reserved, state)
+    refuse = partial(reserved, state)
     if check_mode:
         return apply(host, params, check_mode, state, refuse)
     with lock(state):

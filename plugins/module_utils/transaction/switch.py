@@ -16,13 +16,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
+from .._system import policy
 from .._system.beside import clear
 from .._system.names import seen
 from .._system.reader import RefusedError
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
-from . import policy
 from .daemons import DAEMONS
 from .packages import Packages, Plan
 from .service import Service

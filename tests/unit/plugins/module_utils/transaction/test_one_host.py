@@ -18,6 +18,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.errors import U
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction import timer, undo
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.end import end
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.packages import Packages
+from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.reserved import refuse_reserved
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def edit(system, table, state):
     def once(check_mode=False, entries=None, **more):
         params = {"path": str(table), "entries": entries or {"abuse": "carol"}, "strategy": "merge", "compiled": None}
         given = {**params, "rebuild": [], "state_dir": str(state), **more}
-        return apply_alone(system, given, check_mode)
+        return apply_alone(system, given, check_mode, refuse_reserved)
 
     return once
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .._system import files as disk
-from .._system.image import Image
+from . import files as disk
+from .image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
