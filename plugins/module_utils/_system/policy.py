@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import files as disk
 from .image import Image
+from .names import unlink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def allow(path: str, before: str) -> None:
     """Put back what was there. May be done again."""
     if os.path.islink(before):
         disk.put_link(path, os.readlink(before))
-        os.unlink(before)
+        unlink(before)
         disk.sync_folder(os.path.dirname(before))
     else:
         disk.restore(path, disk.read_image(before))
