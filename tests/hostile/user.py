@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a local user does while root looks at the host: `race` exchanges his files for others, for so many seconds;
 `watch` reads /proc until he has a file `stop`; `lease` keeps whoever opens his .forward waiting, until it is gone;
-`halt` starts a program of the MTA at a terminal and stops it there, until his file `other` is gone.
+`halt` starts a program of the MTA at a terminal and stops it there, until his file `other` is gone; `leave` stops
+one that has the words of a daemon, and takes the terminal away from it.
 
 Each leaves in his home what came of it.
 """
@@ -20,6 +21,7 @@ import re
 import shutil
 import signal
 import sys
+import termios
 import time
 
 HOME = pathlib.Path.home()
@@ -98,6 +100,11 @@ def watch():
     (HOME / "looks").write_text(f"{looks}\n")
 
 
+def wait_for_the_end_of(path):
+    while path.exists():
+        time.sleep(PAUSE)
+
+
 def lease():
     """Have a lease on his .forward, which he gives back only when the kernel takes it (fcntl(2), F_SETLEASE)."""
     path = HOME / ".forward"
@@ -107,8 +114,7 @@ def lease():
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         if os.fork():
             os._exit(0)
-        while path.exists():
-            time.sleep(PAUSE)
+        wait_for_the_end_of(path)
 
 
 def is_stopped(pid):
@@ -136,9 +142,57 @@ def halt():
         time.sleep(PAUSE)
     if os.fork():
         os._exit(0)
-    while path.exists():
-        time.sleep(PAUSE)
+    wait_for_the_end_of(path)
+
+
+def daemon_in_words(queue, given):
+    """Become a program of the MTA that waits for a message, is the child of nobody, and seems to be a daemon."""
+    if os.fork():
+        return
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.write(given, b"%d %d\n" % (os.getpgrp(), os.getpid()))
+    os.dup2(queue, 0)
+    null = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.closerange(3, 100)
+    os.execv("/usr/sbin/sendmail", ["sendmail", "-F", "x -bd y", "-oi", "bob"])
+
+
+def leave():
+    """Stop such a program by Ctrl-Z, and end the session at that terminal.
+
+    It would be waked if nobody in its session had a child in its group (setpgid(2), orphaned process groups). So two
+    processes stay: a parent, and a child in the group.
+    """
+    path = HOME / "other"
+    path.touch()
+    terminal, end = pty.openpty()
+    given, giver = os.pipe()
+    queue, _writer = os.pipe()  # which does not end while one of the processes lives
+    if not os.fork():
+        os.setsid()
+        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        if not os.fork():
+            os.setpgid(0, 0)
+            if not os.fork():
+                os.setpgid(0, 0)
+                if not os.fork():
+                    daemon_in_words(queue, giver)
+                    os._exit(0)
+                os.wait()
+            wait_for_the_end_of(path)
+            os._exit(0)
+        group, pid = map(int, os.read(given, 100).split())
+        os.tcsetpgrp(end, group)
+        while not is_stopped(pid):
+            os.write(terminal, b"\x1a")
+            time.sleep(PAUSE)
+        os.tcsetpgrp(end, os.getpgrp())  # the group at the terminal is told that it ends
+        os._exit(0)
+    os.wait()
 
 
 if __name__ == "__main__":
-    {"race": race, "watch": watch, "lease": lease, "halt": halt}[sys.argv[1]](*map(float, sys.argv[2:]))
+    {"race": race, "watch": watch, "lease": lease, "halt": halt, "leave": leave}[sys.argv[1]](*map(float, sys.argv[2:]))
