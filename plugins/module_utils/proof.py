@@ -275,7 +275,7 @@ def _judge(
     ends: Sequence[Mapping[str, Any]] = expansion["destinations"]
     boxes = [end["value"] for end in ends if end["kind"] in ("mailbox", "file")]
     hits = {box: found[box] for box in boxes if box in found}
-    verdicts, words = [], []
+    verdicts, words, remedies = [], [], []
     if not 200 <= message["code"] < 300:
         verdicts.append(FAIL if for_good(message["code"], message["text"]) else INCONCLUSIVE)
         words.append(NOT_ACCEPTED + (_reply(message) or "no reply"))
@@ -287,11 +287,14 @@ def _judge(
             elif count:
                 verdicts.append(FAIL)
                 words.append(f"{count} times in {box}")
+                remedies.append(f"find the second way to {box} (an alias, a .forward, a filter), and remove it")
             else:
                 fate = handed_on(message)
+                stuck = _stuck(fate, ends)
                 open_yet = fate.state in WAITING or (box in unseen and fate.state != "bounced")
-                verdicts.append(INCONCLUSIVE if open_yet and not _stuck(fate, ends) else FAIL)
+                verdicts.append(INCONCLUSIVE if open_yet and not stuck else FAIL)
                 words.append(unseen.get(box) or f"not in {box}: {fate.text or fate.state}")
+                remedies.append(_remedy(fate, box, stuck))
         kinds = {end["kind"] for end in ends}
         fate = handed_on(message) if kinds & {*LOGGED} else HandedOn("unknown", "")
         if kinds & {*TAKEN} or fate.state in ("bounced", "deferred"):
@@ -312,6 +315,7 @@ def _judge(
         "token": message["token"],
         "recipient": message["recipient"],
         "message": "; ".join(words),
+        "remedy": "; ".join(dict.fromkeys(filter(None, remedies))),
         "mailboxes": sorted(hits),
         "count": sum(hit.count for hit in hits.values()),
         "seconds": max((hit.seconds for hit in hits.values()), default=None),
@@ -322,6 +326,18 @@ def _stuck(fate: HandedOn, ends: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the MTA has tried to write into a mailbox, and could not; of other ends it may say that of those."""
     here = all(end["kind"] in ("mailbox", "file") for end in ends)
     return here and fate.state == "deferred" and not PASSING.search(fate.text)
+
+
+def _remedy(fate: HandedOn, box: str, stuck: bool) -> str:
+    """What can be done about a message that is not in a mailbox."""
+    if stuck:
+        return f"let the MTA write to {box} (owner, mode, room, quota), and flush the queue"
+    ways = {
+        "sent": f"look where the MTA has put it (its log): that is not {box}, which its settings name",
+        "queued": "look at the queue, and prove it again when that is empty",
+        "deferred": "look at the queue, and prove it again when that is empty",
+    }
+    return ways.get(fate.state, "")
 
 
 def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -371,12 +387,13 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[Finding]:
         if domain[layer].get("reason"):
             line = f"{layer} inconclusive: {domain['domain']}: {domain[layer]['reason']}"
             yield Finding(INCONCLUSIVE, "", line)
-    for number, expansion in enumerate(domain["resolves"].get("addresses", [])):
+    expansions = domain["resolves"].get("addresses", [])
+    for number, expansion in enumerate(expansions):
         for problem in expansion["problems"]:
             row = "R11" if number else problem["id"]  # postmaster is the first
             weight = weigh(row, problem["verdict"])
             line = _finding(problem["id"], weight, expansion["address"], problem)
-            yield Finding(weight, row, line)
+            yield Finding(weight, row, line, _broken(expansion) if problem["id"] == "R11" else _cause(problem))
     answers = domain["accepts"].get("checks", [])
     for check in [*answers, *domain["lands"].get("checks", [])]:
         if check["verdict"] not in QUIET and not check.get("limit"):
@@ -389,9 +406,21 @@ def _findings(domain: Mapping[str, Any]) -> Iterator[Finding]:
     for message in domain["lands"].get("messages", []):
         if message["verdict"] not in QUIET:
             whence = "" if message["id"] == "D1" else " from the null sender"
-            cause = message["message"] if message["message"].startswith(NOT_ACCEPTED) else ""
+            role = role_of(message["recipient"])
+            broken = (_broken(expansion) for expansion in expansions if role_of(expansion["address"]) == role)
+            cause = next(filter(None, broken), message["message"])
             line = _finding(message["id"], message["verdict"], message["recipient"] + whence, message)
             yield Finding(message["verdict"], message["id"], line, cause)
+
+
+def _cause(problem: Mapping[str, Any]) -> str:
+    """What is wrong, and where: the same for all addresses that lead there."""
+    return "{id} {message} ({where})".format(**problem)
+
+
+def _broken(expansion: Mapping[str, Any]) -> str:
+    """The first cause for which mail to an address does not arrive; empty where none is seen."""
+    return next((_cause(problem) for problem in expansion["problems"] if problem["verdict"] == FAIL), "")
 
 
 def unlisted_words(table: str) -> str:

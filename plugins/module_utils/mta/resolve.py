@@ -19,6 +19,7 @@ from ..aliases.expand import Destination, Expansion, Step, walk
 from ..smtp.reply import LOGIN_WANTED, LOGIN_WORDS
 from ..unexpected import attempt
 from ..verdict import FAIL, INCONCLUSIVE, PASS, SKIPPED, WARN, Problem, add_up
+from .written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator
@@ -112,10 +113,11 @@ def _resolve(judge: Judge, host: Host, adapter: Adapter, address: str, far_end: 
         found = [problem for end in here.destinations for problem in judge.judged(end)]
         if beside:  # a program that answers or counts is no end where another one keeps the mail
             found = [problem for problem in found if (problem.id, problem.verdict) != ("R5", WARN)]
-        return replace(here, problems=(*here.problems, *found))
+        return replace(here, problems=tuple(written.named(node, problem) for problem in (*here.problems, *found)))
 
     start = adapter.node(address)
-    ends = walk(start, look, address=address).destinations
+    first = walk(start, look, address=address)
+    ends, written = first.destinations, Written(first.edges)
     beside = any(end.kind in KEPT for end in ends)
     if far_end:
         far_end.expect([(end.next_hop, end.value) for end in ends if judge.asks(end)])
@@ -313,7 +315,7 @@ class Judge:
             yield Problem("R8", INCONCLUSIVE, message, words.strip(), "try again when that host answers")
         elif not answer.code:
             message = f"{end.value} is not on this host, and there is no host that gets it"
-            yield Problem("R8", answer.verdict, message, words.strip(), f"name a host that exists, in {end.via}")
+            yield Problem("R8", answer.verdict, message, words.strip(), f"name a host that exists in {end.via}")
         else:
             message = f"{end.value} is not on this host, and the host that gets it refuses it"
-            yield Problem("R8", answer.verdict, message, words.strip(), f"name an address that exists, in {end.via}")
+            yield Problem("R8", answer.verdict, message, words.strip(), f"make {end.value} exist on that host")

@@ -407,3 +407,46 @@ def test_what_a_server_says_of_which_the_owner_is_not_sure_is_a_finding():
     unsure = {"verdict": "inconclusive", "message": "port 25 belongs to another instance"}
     domain = checked(("L1", unsure), ("N1", {"verdict": "fail", "message": "an open relay"}))
     assert [line.split(":")[0] for line in proof.findings([domain])] == ["N1 fail", "L1 inconclusive"]
+
+
+NOBODY = {"id": "R3", "verdict": "fail", "message": "no account ghost", "where": "/etc/aliases:3", "remedy": "mend"}
+ELSEWHERE = {**NOBODY, "where": "/etc/aliases:9"}
+
+
+def proven(resolves, fate, kind="error", forms=("postmaster@example.org",)):
+    """A domain with the lands layer of messages to these forms, none of which is found."""
+    known = {
+        item["address"]: {**item, "destinations": [{"kind": kind, "value": BOX}]} for item in resolves["addresses"]
+    }
+    sent = [message(recipient=form) for form in forms]
+    landed = proof.lands(ORG, sent, known.__getitem__, {}, lambda _message: HandedOn(*fate))
+    return proof.domain_result(ORG, {"resolves": resolves, "accepts": {"verdict": "pass"}, "lands": landed})
+
+
+@pytest.mark.parametrize(
+    ("roles", "problems", "more"),
+    [([], [NOBODY], [1]), (["abuse"], [NOBODY], [4]), (["abuse"], [NOBODY, ELSEWHERE], [4, 1])],
+)
+def test_one_cause_is_one_line_however_many_addresses_and_messages_it_breaks(roles, problems, more):
+    resolved = proof.resolves(ORG, roles, lambda address: expansion(address, "fail", problems=problems))
+    forms = [f"{role}@example.org" for role in ("postmaster", *roles)]
+    found = proof.findings([proven(resolved, ("bounced", "unknown user"), forms=forms)])
+    said = "R3 fail: postmaster@example.org: no account ghost ({}). To mend it: mend ({} more for the same reason)"
+    assert found == [said.format(problem["where"], number) for problem, number in zip(problems, more)]
+
+
+@pytest.mark.parametrize(
+    ("fate", "remedy"),
+    [
+        (("sent", "delivered to maildir"), f"look where the MTA has put it (its log): that is not {BOX}"),
+        (("deferred", "Permission denied"), f"let the MTA write to {BOX} (owner, mode, room, quota), and flush"),
+        (("deferred", "failed to lock mailbox"), "look at the queue, and prove it again when that is empty"),
+        (("queued", ""), "look at the queue, and prove it again when that is empty"),
+    ],
+)
+def test_a_message_that_did_not_land_says_what_can_be_done(fate, remedy):
+    resolved = proof.resolves(ORG, [], expansion)
+    forms = ["postmaster@example.org", "Postmaster@EXAMPLE.org"]
+    (line,) = proof.findings([proven(resolved, fate, "mailbox", forms)])
+    assert f". To mend it: {remedy}" in line
+    assert line.endswith(" (1 more for the same reason)")

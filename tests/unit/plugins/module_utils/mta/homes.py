@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim import Exim
@@ -20,6 +24,15 @@ from test_sendmail_walk import Mta
 
 ROOT = os.geteuid() == 0  # nobody else can give a child other rights than his own
 ALICE = 12345 if ROOT else os.geteuid()
+
+
+@contextmanager
+def some_home():
+    """A directory that alice may search, in others that she may search; what pytest gives is root's alone."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 class EximHost(FakeHost):

@@ -9,9 +9,7 @@ import os
 import resource
 import shutil
 import socket
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import reader
@@ -20,7 +18,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.mta.exim_syntax
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.opensmtpd_items import items
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.resolve import resolve
 from ansible_collections.mailops.postmaster.plugins.module_utils.mta.sendmail_syntax import members
-from homes import ALICE, HOSTS, ROOT
+from homes import ALICE, HOSTS, ROOT, some_home
 
 TOKEN = "t0ken-of-root"
 SECONDS = 10  # for each; a machine that does much else needs most of it, and what is not linear needs far more
@@ -31,12 +29,10 @@ NAMES = list(HOSTS)
 @pytest.fixture
 def home():
     """A home of alice's, in directories that she may search, with what root, but not she, may read."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    (path / "secret").write_text(TOKEN)
-    (path / "secret").chmod(0o600 if ROOT else 0)
-    yield path
-    shutil.rmtree(path)
+    with some_home() as path:
+        (path / "secret").write_text(TOKEN)
+        (path / "secret").chmod(0o600 if ROOT else 0)
+        yield path
 
 
 def text(content):
