@@ -8,7 +8,12 @@ The collection's own modules take no part in this: what they claim is shown by o
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
+from conftest import wait_until
+
+LOCKER = pathlib.Path(__file__).parents[1] / "hostile" / "locker.py"
 
 # Row of the catalogue, greeting, envelope sender, recipient. L, V, H: a local domain, a virtual one, the host name.
 ACCEPTED = [
@@ -125,6 +130,37 @@ def test_messages_that_meet_at_a_new_mailbox_all_land_there(lab):
         tokens = lab.send_at_once("carol@{L}", clients=8, messages=2)
         lab.settle(lab.name)
         assert [lab.count(lab.name, "carol", token) for token in tokens] == [1] * 16
+
+
+@pytest.fixture
+def let_go(lab):
+    """Until this is called, carol holds all locks of her own mailbox, and of all else there that she may read."""
+    host = lab.runner.get_host(lab.name)
+    lab.send_at_once("carol@{L}", clients=1, messages=1)
+    lab.settle(lab.name)
+    start = (
+        "sudo systemd-run --quiet --collect --unit=locker --uid=carol --property=Type=notify python3 -c %s /var/mail"
+    )
+    host.check_output(start, LOCKER.read_text(encoding="utf-8"))
+    yield lambda: host.check_output("sudo systemctl stop locker")
+    host.run("sudo systemctl stop locker")
+
+
+def test_a_user_who_locks_her_own_mailbox_holds_up_her_own_mail_alone(lab, let_go):
+    sent = lab.send([("EHLO", "{far}", f"{account}@{{L}}") for account in ["carol", "bob"] * 5])
+    assert {code for _token, code, _text in sent} == {250}
+    tokens = [token for token, _code, _text in sent]
+
+    def copies(account, mails):
+        found = lab.tokens(lab.name, account)
+        return [found[token] for token in mails]
+
+    wait_until(lambda: copies("bob", tokens[1::2]) == [1] * 5, seconds=30)
+    assert copies("carol", tokens[::2]) == [0] * 5
+    let_go()
+    lab.runner.get_host(lab.name).check_output("sudo sh -c %s", lab.facts["lab_flush"])
+    lab.settle(lab.name)
+    assert copies("carol", tokens[::2]) == [1] * 5
 
 
 @pytest.mark.parametrize("account", ["root", "homeless"])
