@@ -132,7 +132,9 @@ def directories(name: str) -> str:
 
 
 # A stop interrupts deliveries, which are then made twice. So the queue manager is held: by a unit of systemd that lets
-# it go on when the process that has started this one is gone, and after 20 s. It knows both by number and start.
+# it go on when the process that has started this one is gone, and after 20 s. It knows both by number and start. The
+# queue is the account postfix's, who can exchange each file of it: what is there is locked with its rights, and no link
+# is followed. That account can stop and trace these processes: they hold nothing of root's, and are killed in time.
 DRAIN = r"""same='same() { test "$(cut -d " " -f 22 /proc/$1/stat 2>/dev/null)" = "$2"; }'
 since() { cut -d ' ' -f 22 /proc/$1/stat 2>/dev/null; }
 set -- $(cat /var/spool/postfix/pid/master.pid 2>/dev/null)
@@ -144,7 +146,10 @@ for pid in $(cat /proc/$1/task/$1/children 2>/dev/null); do
     /bin/sh -c "$same; kill -STOP $pid; while $there; do sleep 0.2; done" || break
   timeout 2 sh -c "until grep --quiet '^State:.T' /proc/$pid/status; do sleep 0.05; done"
 done
-timeout 2 find /var/spool/postfix/active -type f -exec sh -c 'exec 9<"$1" && flock 9' sh {} ';' 2>/dev/null
+timeout --kill-after=0.5 2 setpriv --reuid=postfix --regid=postfix --clear-groups \
+  find /var/spool/postfix/active -type f -exec perl -MFcntl=:DEFAULT,:flock -e \
+  'sysopen(F, $_, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) && flock(F, LOCK_EX) for @ARGV' {} + \
+  </dev/null >/dev/null 2>&1
 """
 
 SPOOL = Spool(
