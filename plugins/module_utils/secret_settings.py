@@ -28,18 +28,37 @@ class Split(NamedTuple):
 
 
 def split(variable: str, settings: Any) -> Split:
-    """What ``settings`` has; where it is no dictionary that is for others to say."""
+    """What ``settings`` has. Where a secret may stand in the wrong place, the mistake is told without a word of it."""
+    if isinstance(settings, (str, list)) and settings:
+        wrong = "it is not a dictionary, and what it holds may be secret, so that it is not shown"
+        return Split({}, {}, [f"{variable}: {wrong}; allowed: a dictionary of native settings."])
     if not isinstance(settings, Mapping):
         return Split(settings, {}, [])
-    secrets, mistakes = {}, []
+    public, secrets, mistakes = {}, {}, []
     for name, setting in settings.items():
+        place = f"{variable}[{line(str(name))!r}]"
         if isinstance(setting, Mapping):
-            place = f"{variable}[{line(str(name))!r}]"
             wrong = _wrong(name, setting)
             secrets[str(name)] = LINES if isinstance(setting.get("value"), list) else TEXT
             mistakes += [f"{place}: {wrong}; allowed: {A_SECRET}."] if wrong else []
-    public = {name: setting for name, setting in settings.items() if not isinstance(setting, Mapping)}
+        elif _holds_a_dictionary(setting):
+            mistakes.append(f"{place}: it is a list, and a dictionary stands in it; allowed: {A_SECRET}.")
+        else:
+            public[name] = setting
     return Split(public, {} if mistakes else secrets, mistakes)
+
+
+def _holds_a_dictionary(value: Any) -> bool:
+    """Whether a dictionary stands in a list, however deep: one dash too many makes a list of a secret."""
+    pending, looked_at = [value], set()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            return True
+        if isinstance(item, list) and id(item) not in looked_at:  # YAML can name one list in very many places
+            looked_at.add(id(item))
+            pending += item
+    return False
 
 
 def _wrong(name: Any, setting: Mapping[Any, Any]) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OTHERS = 0o004  # may read
+CLOSED = "(a line of a file that not all could read: it is not shown)\n"
 READABLE = 0o666  # what holds of the mode of a file for what is compiled from it
 
 
@@ -22,7 +24,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Change:
-    """A path, what is there (None: nothing), and what is wanted; of a ``secret`` file no line is shown."""
+    """A path, what is there (None: nothing), and what is wanted; of a ``secret`` file no line is shown.
+
+    Nor is what not all could read, where the file becomes one that all can: it may have been secret.
+    """
 
     path: str
     before: Image | None
@@ -35,15 +40,15 @@ class Change:
 
     def diff(self) -> dict[str, str]:
         """Before and after, as Ansible shows them."""
-        before = self.before.content if self.before else b""
+        before = (self.before.content if self.before else b"").decode("utf-8", "replace")
+        after = self.after.content.decode("utf-8", "replace")
         headers = {
             "before_header": self.path + ("" if self.before else " (absent)"),
             "after_header": f"{self.path} ({self.after.mode:04o})",
         }
         if self.secret:
             return {**headers, "before": "", "after": "(secret: its lines are not shown)\n"}
-        return {
-            **headers,
-            "before": before.decode("utf-8", "replace"),
-            "after": self.after.content.decode("utf-8", "replace"),
-        }
+        if self.before and self.after.mode & ~self.before.mode & OTHERS:
+            kept = set(after.splitlines(keepends=True))
+            before = "".join(line if line in kept else CLOSED for line in before.splitlines(keepends=True))
+        return {**headers, "before": before, "after": after}

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import pwd
 
+from .mounter import NOBODY
 from .reader import Rights
-from .way import NOBODY, holder, writer
+from .way import holder, writer
 
 
 def rights_at(path: str) -> Rights | None:

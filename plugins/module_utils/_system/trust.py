@@ -22,7 +22,8 @@ import stat
 from typing import NamedTuple
 
 from .access_list import list_gives_writing
-from .walk import Walk, lstat
+from .mounter import seen
+from .walk import Walk
 
 SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2.2)
 
@@ -99,7 +100,7 @@ def writers(place: str | int, found: os.stat_result) -> str:
 
 def _doubt(folder: str, entry: os.stat_result | None) -> tuple[str, bool]:
     """Why somebody else can exchange, or make, the entry of a directory; and whether that is a system account."""
-    found = lstat(folder)
+    found = seen(folder)
     if not found or not stat.S_ISDIR(found.st_mode):
         return "", False
     others = writers(folder, found)

@@ -15,23 +15,23 @@ import pwd
 import stat
 
 from .access_list import list_gives_writing
+from .mounter import NOBODY, seen
 from .reader import Rights
 from .walk import Walk, lstat
-
-NOBODY = 65534  # an account and a group that own nothing
 
 
 def rights_on(path: str) -> Rights | None:
     """The rights to read ``path`` with; None where nobody but root has a say.
 
-    Who is not root has no rights to lend, and reads with its own.
+    Where that cannot be seen they are nobody's: root may not look at what a user has mounted (FUSE). Who is not root
+    has no rights to lend, and reads with its own.
     """
     if os.geteuid():
         return None
     try:
         found = holder(path)
-    except (OSError, ValueError):  # links in a circle, or a name that no file can have
-        return None
+    except (OSError, ValueError):  # links in a circle, a name that no file can have, or what root may not look at
+        return Rights(NOBODY, NOBODY)
     if found is None:
         return None
     return _of(found.st_uid) if found.st_uid else writer(found)
@@ -41,12 +41,14 @@ def holder(path: str) -> os.stat_result | None:
     """What on the way of a path is the first thing that somebody else than root can exchange: an entry of
     another account, or a directory of root's that others may write to. None where nobody but root has a say.
 
-    Links of root's are followed, for nobody else can have made them. Raises OSError where they go round in a circle.
+    Links of root's are followed, for nobody else can have made them. Raises OSError where they go round in a circle,
+    and where something cannot be looked at.
     """
     walk, top = Walk(os.path.join(os.getcwd(), path)), os.lstat("/")
     if _is_held("/", top):
         return top
-    for place, found in walk:
+    for place, there in walk:
+        found = seen(place) if there and there.st_dev != top.st_dev else there
         if not found:
             folder = lstat(walk.folder)
             return folder if folder and _is_open(walk.folder, folder) else None

@@ -21,11 +21,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .._system.mounter import NOBODY
 from .._system.names import listed, seen
 from .._system.new_file import write_new
 from .._system.owner import rights_at
 from .._system.reader import RefusedError, Rights, call
-from .._system.way import NOBODY
 from ..shown import line
 from .spool import LARGEST, MEMORY, SECONDS
 

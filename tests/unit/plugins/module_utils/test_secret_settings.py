@@ -57,6 +57,28 @@ def test_a_mistake_in_a_secret_is_told_without_it(setting, said):
     assert "allowed: {value: a string or a list of strings, secret: true}." in str(error.value)
 
 
+ONE = {"value": SECRET, "secret": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"key": [ONE]}, "mta_extra_settings['key']: it is a list, and a dictionary stands in it; allowed: {value:"),
+        ({"key": [SECRET, {"secret": True}]}, "mta_extra_settings['key']: it is a list, and a dictionary stands in it"),
+        ({"key": [["a", [ONE]]], "banner": "hello"}, "mta_extra_settings['key']: it is a list"),
+        ([{"key": ONE}], "mta_extra_settings: it is not a dictionary, and what it holds may be secret"),
+        ([SECRET], "mta_extra_settings: it is not a dictionary, and what it holds may be secret"),
+        (f"key={SECRET}", "mta_extra_settings: it is not a dictionary, and what it holds may be secret"),
+        (f'{{"key": {{"value": "{SECRET}", "secret": tru}}}}', "mta_extra_settings: it is not a dictionary"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(settings, said):
+    with pytest.raises(BadInputError) as error:
+        plan(settings, mta_service="nonsense")
+    assert SECRET not in str(error.value)
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["a\nb", "", 7, "a\u202eb"])
 def test_the_name_of_a_secret_is_that_of_a_setting(name):
     with pytest.raises(BadInputError, match="this is not the name of a native setting"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Account, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.mounter import NOBODY
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.owner import rights_at
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.reader import Rights, UnseenError
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.way import NOBODY, rights_on
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.way import rights_on
 from in_the_way import listed
 
 ROOT = os.geteuid() == 0  # nobody else can give a file away, and nobody else has rights to lend
@@ -80,8 +82,8 @@ WAYS = [
     (lambda top: (folder(top, "d"), listed(top / "d/file")), "d/file", None),
 ]
 NOWHERE = [
-    (lambda top: link(top, "l", "l"), "l", None),
-    (lambda top: folder(top, "d"), "d/\0", None),
+    (lambda top: link(top, "l", "l"), "l", Rights(NOBODY, NOBODY)),
+    (lambda top: folder(top, "d"), "d/\0", Rights(NOBODY, NOBODY)),
 ]
 
 
@@ -114,6 +116,30 @@ def test_what_others_can_exchange_root_reads_with_their_rights(top):
             host.read_as(f"{top}/d/secret", None, follow=True)
     assert host.tail(f"{top}/d/secret") == ""
     assert host.tail(f"{top}/d/file") == "text"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN])
+def test_what_root_may_not_look_at_it_does_not_read_as_itself(top, monkeypatch, number):
+    """A user mounts FUSE over her home while root asks whose it is, and takes it away before root opens the file."""
+    (top / "secret").write_text("root alone")
+    (top / "secret").chmod(0o600)
+    folder(top, "d", uid=ALICE)
+    link(top, "d/list", top / "secret", ALICE)
+    real = os.lstat
+
+    def lstat(path, **options):
+        if str(path) == f"{top}/d":
+            raise OSError(number, os.strerror(number), path)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert rights_on(f"{top}/d/list") == (Rights(NOBODY, NOBODY) if ROOT else None)
+    if ROOT:
+        with pytest.raises(UnseenError, match="in the hands of nobody"):
+            Host().read_as(f"{top}/d/list", None, follow=True)
+        with pytest.raises(OSError, match="list"):
+            Host().read(f"{top}/d/list")
+        assert Host().tail(f"{top}/d/list") == ""
 
 
 def test_a_file_of_root_s_own_in_a_directory_of_others_is_read(top):

@@ -22,8 +22,8 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.host import Completed, Host
+from ansible_collections.mailops.postmaster.plugins.module_utils._system.mounter import NOBODY
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.owner import rights_at
-from ansible_collections.mailops.postmaster.plugins.module_utils._system.way import NOBODY
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import exim, opensmtpd, postfix, sendmail
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue import spool as module
 from ansible_collections.mailops.postmaster.plugins.module_utils.queue.saved import Saved, load

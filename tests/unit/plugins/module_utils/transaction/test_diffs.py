@@ -51,3 +51,16 @@ def test_lines_that_stay_and_lines_that_quote_nothing_are_shown_as_they_are():
 
 def test_a_file_that_does_not_change_has_no_diff():
     assert diffs([change("/p", "a\n", "a\n")]) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [(0o600, 0o644, False), (0o640, 0o644, False), (0o600, 0o640, True), (0o644, 0o644, True), (0o600, 0o600, True)],
+)
+def test_what_not_all_could_read_is_not_shown_where_now_all_can(old, new, shown):
+    before, after = Image(f"port = 25\nx {WORD}\n".encode(), 0, 0, old), Image(b"port = 25\nx\n", 0, 0, new)
+    (found,) = diffs([Change("/p", before, after)])
+    assert found["before"].startswith("port = 25\n")
+    assert (WORD in found["before"]) == shown
+    assert ("(a line of a file that not all could read: it is not shown)\n" in found["before"]) != shown
+    assert found["after"] == "port = 25\nx\n"
