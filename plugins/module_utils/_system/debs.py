@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 CACHE = "/var/cache/apt/archives"
+STATUS = "/var/lib/dpkg/status"  # which packages are there
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 INTERVAL = 0.2  # seconds between two looks at a lock
 

@@ -253,8 +253,9 @@ def _bring_back(target: str, image: Image | None) -> None:
             raise
         move_aside(target, error.strerror or str(error))
     if not image:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
+        if os.path.lexists(target):  # a disk that is read-only refuses to remove what is not there, too
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
     elif not _is(target, image):
         if _is(before_of(target), image):
             os.replace(before_of(target), target)

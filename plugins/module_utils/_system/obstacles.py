@@ -20,6 +20,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from .beside import before_of, next_of
 from .lease import open_free
 from .mounts import mount_points
@@ -43,11 +44,20 @@ FLAGS = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file that is to be replaced: the octets that this writes beside it, and whether its directory may be made."""
+    """A file that is to be replaced: the octets that this writes beside it, and whether its directory may be made.
+
+    ``itself``: a link is replaced, and not what it leads to.
+    """
 
     path: str
     octets: int = 0
     parents: bool = False
+    itself: bool = False
+
+    @property
+    def target(self) -> str:
+        """What is replaced; raises OSError where links go round in a circle."""
+        return way(self.path, through=not self.itself).target
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,19 @@ class Place:
 def obstacles(wanted: Iterable[Wanted]) -> list[str]:
     """Why these files cannot be replaced, a sentence each; what the disks need is added up."""
     mounts = mount_points()
-    seen = [(want, look(want.path, mounts)) for want in wanted]
+    seen = [(want, look(want, mounts)) for want in wanted]
     found = [f"{place.path} {why}" for want, place in seen for why in [obstacle(place, want.parents)] if why]
     return list(dict.fromkeys([*found, *no_room((place, want.octets) for want, place in seen)]))
+
+
+def explain(error: OSError | UserError) -> str:
+    """Which file could not be written, and what stands in its way, as far as that is seen."""
+    if isinstance(error, UserError):
+        return str(error)
+    path = error.filename2 or error.filename
+    said = f"{path or 'the disk'}: {error.strerror or error}"
+    seen = obstacles([Wanted(path, parents=True, itself=True)]) if isinstance(path, str) and path[:1] == "/" else []
+    return "; ".join([said, *(why for why in seen if why not in said)])
 
 
 def obstacle(place: Place, parents: bool) -> str:
@@ -135,15 +155,17 @@ def no_room(places: Iterable[tuple[Place, int]]) -> list[str]:
     return full + [f"{place.folder} can take no more files" for place in folders.values() if not place.files_left]
 
 
-def look(path: str, mounts: frozenset[str]) -> Place:
+def look(want: Wanted, mounts: frozenset[str]) -> Place:
     """What there is to see. Nothing is changed."""
+    path = want.path
     try:
-        target, doubt, loose = way(path)
+        target, doubt, loose = way(path, through=not want.itself)
     except OSError as error:
         if error.errno == errno.ELOOP:
             return Place(path, path, circle=True)
         raise
     found = lstat(target)
+    odd = found and not stat.S_ISREG(found.st_mode) and not (want.itself and stat.S_ISLNK(found.st_mode))
     missing, folder = "", os.path.dirname(target)
     while not os.path.lexists(folder):
         missing, folder = missing or folder, os.path.dirname(folder)
@@ -155,7 +177,7 @@ def look(path: str, mounts: frozenset[str]) -> Place:
         target,
         doubt,
         dangling=not found and os.path.islink(path),
-        kind=kind(found.st_mode) if found and not stat.S_ISREG(found.st_mode) else "",
+        kind=kind(found.st_mode) if found and odd else "",
         names=found.st_nlink if found and loose else 1,
         lease=_lease(target) if found and stat.S_ISREG(found.st_mode) and not doubt else "",
         beside=next((path for path in (next_of(target), before_of(target)) if path in mounts), ""),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._system import files as disk
+from .._system.obstacles import explain
 from ..errors import UserError
 from ..secrecy import contents, hide
 from .again import AGAIN, bring_in_force
@@ -70,15 +71,22 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
     """Bring the old files back, and ``serve`` with them.
 
     Raises OSError where something does not come back, when all else is back: the transaction is then pending still.
+    An MTA that was replaced, and is there, serves until the next try.
     Where the service does not answer the transaction has ended; its mark and its timer stay.
     """
-    store.begin_undo()
-    store.mark.lose(journal)
-    store.note_undone(journal)
     switch = Switch(host, store.folder, journal.switch)
-    unread = switch.back()
-    _restore(journal.images)
     service = Service(host, journal.service, journal.answered, journal.timeout)
+    try:
+        store.begin_undo()
+        store.mark.lose(journal)
+        store.note_undone(journal)
+        unread = _bring_back(switch, journal.images)
+    except OSError:
+        if switch.data:
+            switch.release()
+            if serve:
+                service.activate("restart")
+        raise
     still = (service.activate(journal.activation) and service.activate("restart")) if serve else ""
     closed = [image for image in journal.images.values() if image and not image.mode & stat.S_IROTH]
     still = hide(still, contents(image.content for image in closed))
@@ -90,6 +98,26 @@ def roll_back(host: Host, store: Store, journal: Journal, serve: bool = True) ->
         Timer(host, store).disarm()
     switch.forget()
     return ended
+
+
+def roll_back_as_told(host: Host, store: Store, journal: Journal) -> Ended:
+    """As ``roll_back`` for somebody who waits for it; UserError where something does not come back."""
+    try:
+        return roll_back(host, store, journal)
+    except OSError as error:
+        raise UserError(
+            f"transaction {journal.transaction} cannot be rolled back: {explain(error)}. The next run tries again"
+        ) from error
+
+
+def _bring_back(switch: Switch, images: Mapping[str, Image | None]) -> dict[str, str]:
+    """Bring back the MTA and its files, the one also where the other is not; what ``Switch.back`` returns."""
+    unread: dict[str, str] = {}
+    try:
+        unread = switch.back()
+    finally:
+        _restore(images)
+    return unread
 
 
 def _restore(images: Mapping[str, Image | None]) -> None:
@@ -143,7 +171,7 @@ def end(host: Host, params: Mapping[str, Any], check_mode: bool) -> dict[str, An
             )
         if check_mode:
             return {**_result(journal.transaction, PENDING, changed=True), "warnings": warnings}
-        ended = (confirm if wanted == CONFIRMED else roll_back)(host, store, journal)
+        ended = (confirm if wanted == CONFIRMED else roll_back_as_told)(host, store, journal)
         if ended.still:
             Timer(host, store).again(journal.transaction)
     mail = {"kept": ended.kept, "warnings": [*warnings, *ended.warnings]}

@@ -101,9 +101,8 @@ class Packages:
                 self._dpkg("--install", "--force-depends", *KEEP_FILES, *self._debs(plan.before))
                 self._dpkg("--configure", "--pending", *KEEP_FILES)
             if not self._back(plan):
-                raise OSError(
-                    errno.EIO, f"{', '.join(plan.before)} could not be brought back; see dpkg --audit", "dpkg"
-                )
+                why = f"{', '.join(plan.before)} could not be brought back; see dpkg --audit"
+                raise OSError(errno.EIO, why, debs.STATUS)
         for mark in ("auto", "manual"):
             names = [name for name in plan.before if (name in plan.manual) == (mark == "manual")]
             if names:
@@ -117,6 +116,11 @@ class Packages:
                     remove(os.path.join(self._folder, name))
         with suppress(OSError):
             remove_empty(self._folder)
+
+    def as_before(self, plan: Plan) -> bool:
+        """Whether nothing has come and nothing has gone."""
+        added = self._states(plan.added).values() if plan.added else ()
+        return self._back(plan) and not any(state in THERE for state, _version in added)
 
     def _back(self, plan: Plan) -> bool:
         there = {name: version for name, (state, version) in self._states(plan.before).items() if state == "installed"}

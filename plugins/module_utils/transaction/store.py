@@ -154,6 +154,10 @@ class Store:
         """When a transaction ended, in seconds since the epoch; raises OSError."""
         return seen(self._path(transaction, state)).st_ctime
 
+    def begun_at(self) -> float:
+        """When the rollback that has not ended was begun, in seconds since the epoch; now, where there is none."""
+        return seen(self._undoing).st_ctime if self.undoing else time.time()
+
     def refuse_too_large(self, journal: Journal) -> None:
         """Raise UserError where nobody could read the journal back."""
         octets = {path: len(image.content) for path, image in journal.images.items() if image}

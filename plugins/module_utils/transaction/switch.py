@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from .._system import policy
 from .._system.beside import clear
-from .._system.names import seen
+from .._system.names import seen, there
 from .._system.reader import RefusedError
+from .._system.remarks import remarked
 from ..queue.inject import inject
 from ..queue.registry import SPOOLS
 from ..queue.saved import Saved
 from .daemons import DAEMONS
 from .packages import Packages, Plan
 from .service import Service
+from .written import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._system.host import Host
+    from .._system.obstacles import Wanted
     from ..queue.spool import Spool
 
 POLICY = "/usr/sbin/policy-rc.d"  # which a package asks before it starts a service
@@ -93,14 +96,24 @@ class Switch:
         restart_command = ["sh", "-c", restart, f"systemctl restart {unit}"]
         return {"name": unit, "mta": self._old.mta, "reload": [], "restart": restart_command}
 
+    @staticmethod
+    def writes(host: Host, replaces: Mapping[str, Any]) -> list[Wanted]:
+        """What a change replaces besides the configuration; ``replaces`` is the option of config_transaction."""
+        return written(host, POLICY, SPOOLS[replaces["mta"]], SPOOLS[replaces["by"]])
+
     def fetch(self) -> None:
         """Bring all packages onto the disk, for both ways; nothing else is changed."""
         self._packages.fetch(self._plan)
 
+    def deny_start(self) -> None:
+        """Let no package start an MTA: with Debian's configuration it would take mail, and lose it. Raises OSError:
+        then nothing was changed. May be done again."""
+        policy.deny(POLICY, self._units, self._policy_before)
+
     def away(self) -> dict[str, str]:
         """Take the old MTA away and install the new one, which does not run yet; the mail that could not be read,
         by file, with the reason."""
-        self._deny_start()
+        self.deny_start()
         self._flush(self._old)
         self._stop(self._old)
         unread = self._saved.save(self._old)
@@ -115,15 +128,21 @@ class Switch:
         return unread
 
     def hold(self) -> None:
-        """Let a boot start neither of the two, until ``back`` is through."""
+        """Let nobody start either of the two until ``release``."""
         self._host.run(["systemctl", "mask", "--runtime", *self._units])
+
+    def release(self) -> None:
+        """Let what is there start again, also where ``back`` has not come to its end."""
+        self._host.run(["systemctl", "unmask", "--runtime", *self._units])
+        self._allow_start()
 
     def back(self) -> dict[str, str]:
         """Bring the old MTA's packages back; it does not run yet. May be done again. What the new one has taken is
         saved where that can be done; what cannot be, by file, with the reason."""
         if not self.data:
             return {}
-        self._deny_start()
+        if not self._packages.as_before(self._plan):
+            self._keep_stopped()
         for spool in (self._new, self._old):
             self._stop(spool)
         unread = {}
@@ -138,9 +157,15 @@ class Switch:
         except OSError as error:
             unread.update(self._saved.give_back(self._new))
             unread[self._new.folders[0]] = f"{error.filename or 'the disk'}: {error.strerror or error}"
-        self._host.run(["systemctl", "unmask", "--runtime", *self._units])
-        self._allow_start()
+        self.release()
         return unread
+
+    def _keep_stopped(self) -> None:
+        """As ``deny_start``, or by systemd where a file that cannot be replaced is in the way of that."""
+        try:
+            self.deny_start()
+        except OSError:
+            self.hold()
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -162,8 +187,10 @@ class Switch:
         return kept
 
     def forget(self) -> None:
-        """Remove the packages that were kept for both ways: neither is open any more."""
+        """Remove what was kept for both ways, for neither is open any more; and let packages start an MTA again, where
+        the end of a change could not."""
         self._packages.forget()
+        self._allow_start()
 
     def _free_aliases(self) -> None:
         """Remove what the old MTA has compiled in its own way. Sendmail's package makes the text its own, too; Postfix
@@ -214,9 +241,8 @@ class Switch:
         unseen = [one for one in family if not one.program]
         return [one.pid for one in everything if one in unseen or one.program.startswith(spool.programs)]
 
-    def _deny_start(self) -> None:
-        """Let no package start an MTA: with Debian's configuration it would take mail, and lose it."""
-        policy.deny(POLICY, self._units, self._policy_before)
-
     def _allow_start(self) -> None:
-        policy.allow(POLICY, self._policy_before)
+        """Take that back. The MTA serves all the same where that cannot be done: a remark."""
+        what = f"copy {self._policy_before} there" if there(self._policy_before) else "remove it"
+        with remarked(f"{POLICY} could not be put back: {what}, for until then packages start no MTA"):
+            policy.allow(POLICY, self._policy_before)

@@ -167,7 +167,7 @@ class Timer:
     @property
     def paths(self) -> list[str]:
         """The files that are written to set the timer."""
-        return [self._program, *([self._service] if is_folder(SYSTEMD) else [])]
+        return [self._program, *([self._service, self._wanted] if is_folder(SYSTEMD) else [])]
 
     def _stop(self, *units: str) -> None:
         if is_folder(SYSTEMD):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._system import files as disk
 from .._system.beside import in_the_way
 from .._system.image import Change, Image
-from .._system.obstacles import Wanted, obstacles
+from .._system.obstacles import Wanted, explain, obstacles
 from .._system.own_folder import claim, refuse_foreign, refuse_volatile
 from .._system.private import private_folder
 from .._system.process import filled
@@ -24,7 +24,7 @@ from ..errors import OverdueError, UserError
 from ..secrecy import contents, hide_all
 from .again import AGAIN
 from .diffs import diffs
-from .end import Ended, confirm, roll_back
+from .end import Ended, confirm, roll_back, roll_back_as_told
 from .journal import CONFIRMED, PENDING, ROLLED_BACK, UNCHANGED, Journal
 from .payload import unpack
 from .plan import activation, asked_mode, compiled, mistakes
@@ -112,10 +112,10 @@ class Transaction:
             return self._unchanged(check_mode)
         self._timer.refuse_another(pending=bool(seen.journal or seen.bad))
         if check_mode:
-            self._refuse_obstacles()
+            wanted = self._refuse_obstacles()
             with self._staged() as stage:
                 self._check(stage, lenient=True)
-            foreseen = in_the_way(disk.real(want.path) for want in self._to_replace())
+            foreseen = in_the_way(want.target for want in wanted)
             warnings = [*seen.warnings, *_unfinished(seen.journal, "a run rolls it back"), *foreseen]
             warnings += [] if seen.journal else self._restarted("a run restarts the service")
             return self._result(PENDING, warnings=warnings)
@@ -125,7 +125,7 @@ class Transaction:
             warnings, unfinished = self._store.put_aside(seen.bad), seen.journal
             if unfinished:
                 self._host.begin_change()
-                ended = roll_back(self._host, self._store, unfinished)
+                ended = roll_back_as_told(self._host, self._store, unfinished)
             elif seen.bad:
                 self._timer.disarm()
             warnings += [*_unfinished(unfinished, "it was rolled back first"), *ended.warnings, *self._store.tidy()]
@@ -149,14 +149,16 @@ class Transaction:
         why = "an earlier change or rollback did not reach the service, or was interrupted"
         return [f"{why}; {what}"] if self._owed else []
 
-    def _refuse_obstacles(self) -> None:
-        """Raise UserError where it can be seen that what is to be changed cannot be."""
-        found = obstacles(self._to_replace())
+    def _refuse_obstacles(self) -> list[Wanted]:
+        """Raise UserError where it can be seen that what is to be changed cannot be; what that is."""
+        wanted = self._to_replace()
+        found = obstacles(wanted)
         if found:
             raise UserError(f"{'; '.join(found)}. Nothing was changed")
+        return wanted
 
     def _to_replace(self) -> list[Wanted]:
-        """The files that the change writes."""
+        """The files that the change writes, and those that programs write for it."""
         changed = [change for change in self._changes if change.changed]
         wanted = [Wanted(change.path, _octets(change), parents=True) for change in changed]
         for change in self._changes:
@@ -169,6 +171,8 @@ class Transaction:
             wanted += [Wanted(path, found.size) for path, found in tables.items() if found]
         kept = sum(len(change.before.content) for change in changed if change.before)
         wanted.append(Wanted(f"{self._store.folder}/stage", ROOM + 2 * kept, parents=True))
+        if self._params["replaces"]:
+            wanted += Switch.writes(self._host, self._params["replaces"])
         return [*wanted, *(Wanted(path, parents=True) for path in self._timer.paths)]
 
     def _unchanged(self, check_mode: bool) -> dict[str, Any]:
@@ -289,6 +293,12 @@ class Transaction:
         self._host.begin_change()
         self._timer.arm(self._id, OWN_TIME, program())
         self._store.begin(journal)
+        try:
+            switch.deny_start()
+        except OSError as error:
+            self._call_off(journal)
+            switch.forget()
+            raise UserError(f"{explain(error)}. Nothing was changed") from error
         self._timer.watch(self._id)
         since, self._untouched = int(time.time()), ""
         try:
@@ -301,7 +311,7 @@ class Transaction:
             self._timer.arm(self._id, self._seconds, program())
             self._timer.unwatch()
         except (OSError, UserError) as error:
-            self._fail(journal, _words(error), since)
+            self._fail(journal, explain(error), since)
         return self._carry_out(journal, changes, "restart")
 
     def _prepared(self) -> list[Change]:
@@ -316,10 +326,7 @@ class Transaction:
         try:
             wrong = self._put_in_place(journal, changes, how)
         except EditedError:
-            if not self._owed:
-                self._store.mark.clear()
-            self._store.end(journal, ROLLED_BACK)
-            self._timer.disarm()
+            self._call_off(journal)
             raise
         if wrong:
             self._fail(journal, wrong, since)
@@ -327,6 +334,13 @@ class Transaction:
             return self._result(PENDING, how, deadline=journal.deadline, warnings=self._warnings())
         ended = confirm(self._host, self._store, journal)
         return self._result(CONFIRMED, how, kept=ended.kept, warnings=[*self._warnings(), *ended.warnings])
+
+    def _call_off(self, journal: Journal) -> None:
+        """End a transaction that has changed nothing."""
+        if not self._owed:
+            self._store.mark.clear()
+        self._store.end(journal, ROLLED_BACK)
+        self._timer.disarm()
 
     def _warnings(self) -> list[str]:
         return [*self._service.warnings, *Ended(unread=self._unread).warnings]
@@ -398,7 +412,7 @@ class Transaction:
         except EditedError:
             raise
         except (OSError, UserError) as error:
-            return _words(error)
+            return explain(error)
 
     def _write_aliases(self) -> None:
         if self._aliases:
@@ -418,7 +432,7 @@ class Transaction:
                 back += f", and does not answer either: {ended.still}; {AGAIN}"
         except (OSError, UserError) as error:
             again = time.strftime("%H:%M:%S", time.localtime(journal.deadline))
-            back = f"and the old one is not back: {_words(error)}; the host tries again at {again}, or the next run"
+            back = f"and the old one is not back: {explain(error)}; the host tries again at {again}, or the next run"
             state = PENDING
         raise UserError(
             "\n".join(filter(None, (f"the new configuration did not hold: {wrong}; {back}.", reason))),
@@ -466,9 +480,3 @@ def _octets(change: Change) -> int:
 
 def _unfinished(journal: Journal | None, what: str) -> list[str]:
     return [f"transaction {journal.transaction} of this host was not finished; {what}"] if journal else []
-
-
-def _words(error: OSError | UserError) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    return f"{error.filename or 'the disk'}: {error.strerror or error}"

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._system.host import Host
+from .._system.obstacles import explain
 from .._system.remarks import remarks
 from ..errors import UserError
 from ..shown import line
@@ -22,6 +23,8 @@ from .timer import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+LONGEST = 1800.0  # seconds between two tries to roll back
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     time.sleep(meant.after)
     store = Store(meant.folder)
     try:
-        return _undo(store, meant)
-    except UserError as error:
-        _say(str(error))
-        return 1
+        status = _undo(store, meant)
+    except (OSError, UserError) as error:
+        _say(explain(error))
+        status = 1
     finally:
         for text in remarks():
             _say(text)
+    if status and not meant.boot:  # nobody waits for it but systemd, to start it again
+        time.sleep(pause(time.time() - store.begun_at()))
+    return status
+
+
+def pause(passed: float) -> float:
+    """The seconds until the next try, ``passed`` seconds after the first one: what does not come back soon is tried
+    more and more rarely, for each try stops the MTA for some seconds."""
+    return min(abs(passed) / 2, LONGEST)
 
 
 def _undo(store: Store, meant: argparse.Namespace) -> int:
@@ -61,7 +73,7 @@ def _undo(store: Store, meant: argparse.Namespace) -> int:
         try:
             ended = roll_back(Host(), store, journal, serve=not meant.boot)
         except (OSError, UserError) as error:
-            _say(f"transaction {journal.transaction} was not confirmed, and cannot be rolled back: {error}")
+            _say(f"transaction {journal.transaction} was not confirmed, and cannot be rolled back: {explain(error)}")
             return 1
     words = "; ".join(["the old configuration is back", *filter(None, [ended.still]), *ended.warnings])
     _say(f"transaction {journal.transaction} was not confirmed: {words}")

@@ -16,6 +16,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils._system.mounts 
 from ansible_collections.mailops.postmaster.plugins.module_utils._system.obstacles import (
     Place,
     Wanted,
+    explain,
     no_room,
     obstacle,
     obstacles,
@@ -100,6 +101,33 @@ def test_what_is_there_is_seen_and_left_as_it_is(tmp_path, make, said):
     assert [text for text in found if said in text] == found
     assert bool(found) == bool(said)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+REPLACED_ITSELF = {
+    "a link": (lambda path: path.symlink_to("gone"), ""),
+    "a link to itself": (lambda path: path.symlink_to(path.name), ""),
+    "a directory": (lambda path: path.mkdir(), "is a directory: move it away"),
+    "a file": (lambda path: path.write_text(""), ""),
+}
+
+
+@pytest.mark.parametrize(("make", "said"), REPLACED_ITSELF.values(), ids=REPLACED_ITSELF)
+def test_a_link_that_is_replaced_itself_is_no_obstacle(tmp_path, make, said):
+    make(tmp_path / "file")
+    found = obstacles([Wanted(str(tmp_path / "file"), itself=True)])
+    assert [text.partition("/file ")[2] for text in found] == [said] * bool(said)
+
+
+def test_an_error_is_told_with_what_stands_in_the_way(tmp_path):
+    (tmp_path / "file").mkdir()
+    path, said = str(tmp_path / "file"), "Device or resource busy"
+    assert (
+        explain(OSError(16, said, "/x/.file.next", None, path))
+        == f"{path}: {said}; {path} is a directory: move it away"
+    )
+    assert explain(OSError(16, said, str(tmp_path / "other"))) == f"{tmp_path}/other: {said}"
+    assert explain(OSError(5, "no", "dpkg")) == "dpkg: no"
+    assert explain(OSError("no")) == "the disk: no"
 
 
 PATHS = {

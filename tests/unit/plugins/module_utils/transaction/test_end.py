@@ -181,7 +181,7 @@ def test_a_rollback_that_has_begun_cannot_be_confirmed_but_ends(transact, finish
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "restore", refused)
-        with pytest.raises(OSError, match="Input/output error"):
+        with pytest.raises(UserError, match=r"cannot be rolled back: .*Input/output error"):
             finish("rollback", name)
     with pytest.raises(UserError, match=f"{name} cannot be confirmed any more: it is being rolled back"):
         finish("confirm", name)

@@ -276,7 +276,7 @@ def test_a_file_that_does_not_come_back_stops_no_other_one(transact, finish, liv
 
     with monkeypatch.context() as patched:
         patched.setattr(files, "restore", refused)
-        with pytest.raises(OSError, match=r"Input/output error; .*table\.db: Input/output error: '.*main\.cf'"):
+        with pytest.raises(UserError, match=r"main\.cf: Input/output error; .*table\.db: Input/output error"):
             finish("rollback")
     assert (text(live), (live / "table").read_text(), Store(state).undoing) == (NEW, "by hand\n", True)
     assert restored == [str(live / "table")]
