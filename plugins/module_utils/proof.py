@@ -332,12 +332,9 @@ def _remedy(fate: HandedOn, box: str, stuck: bool) -> str:
     """What can be done about a message that is not in a mailbox."""
     if stuck:
         return f"let the MTA write to {box} (owner, mode, room, quota), and flush the queue"
-    ways = {
-        "sent": f"look where the MTA has put it (its log): that is not {box}, which its settings name",
-        "queued": "look at the queue, and prove it again when that is empty",
-        "deferred": "look at the queue, and prove it again when that is empty",
-    }
-    return ways.get(fate.state, "")
+    if fate.state == "sent":
+        return f"look where the MTA has put it (its log): that is not {box}, which its settings name"
+    return "look at the queue, and prove it again when that is empty" if fate.state in ("queued", "deferred") else ""
 
 
 def domain_result(place: Place, layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -208,9 +208,9 @@ domains:
       type: dict
     lands:
       description:
-        - Its C(verdict), and C(messages), each with C(id), C(verdict), C(token), C(recipient), C(message), C(remedy),
-          the C(mailboxes) that it was found in, its C(count) in them, and the C(seconds) from the server's yes to the
-          look that found it.
+        - Its C(verdict), and C(messages), each with C(id), C(verdict), C(token), C(recipient), C(message), C(remedy).
+          Of each there are also the C(mailboxes) that it was found in, its C(count) in them, and the C(seconds) from
+          the server's yes to the look that found it.
       type: dict
 """
 

@@ -1,11 +1,12 @@
 # Copyright (c) the mailops.postmaster contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the owner of a directory can put in the way of a change; each makes it at a path where nothing is."""
+"""What can be in the way of a change. What the owner of a directory can put there is made where nothing is."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -74,6 +75,21 @@ def listed(path, uid=4321, kind="access"):
     entries = [(0x01, 7, NO_ID), (0x02, 7, uid), (0x04, 5, NO_ID), (0x10, 7, NO_ID), (0x20, 5, NO_ID)]
     text = b"".join(struct.pack("<HHI", *entry) for entry in entries)
     os.setxattr(path, f"system.posix_acl_{kind}", struct.pack("<I", 2) + text)
+
+
+def pin(monkeypatch, path):
+    """Let rename(2) and unlink(2) refuse a path, as they do with a mount point."""
+
+    def refused(original):
+        def called(*given, **more):
+            if str(path) in map(str, given):
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(given[0]), None, str(given[-1]))
+            return original(*given, **more)
+
+        return called
+
+    for name in ("rename", "replace", "unlink"):
+        monkeypatch.setattr(os, name, refused(getattr(os, name)))
 
 
 def remove(path):

@@ -10,6 +10,7 @@ import os
 
 import pytest
 from ansible_collections.mailops.postmaster.plugins.module_utils._system import policy
+from in_the_way import pin
 
 THEIRS = "#!/bin/sh\nexit 0\n"
 UNITS = ["old", "new"]
@@ -22,20 +23,6 @@ def paths(tmp_path, monkeypatch):
     (tmp_path / "sbin").mkdir()
     (tmp_path / "state").mkdir()
     return tmp_path / "sbin" / "policy-rc.d", tmp_path / "state" / "policy-rc.d"
-
-
-def immovable(path):
-    """As rename(2) and unlink(2) on a mount point."""
-
-    def refuse(original):
-        def called(*given, **more):
-            if str(path) in map(str, given):
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(given[0]), None, str(given[-1]))
-            return original(*given, **more)
-
-        return called
-
-    return {name: refuse(getattr(os, name)) for name in ("rename", "replace", "unlink")}
 
 
 def deny(paths, units=UNITS):
@@ -75,8 +62,7 @@ def test_one_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(paths, 
     make(paths[0])
     before = seen(paths[0])
     with monkeypatch.context() as patched:
-        for name, refused in immovable(paths[0]).items():
-            patched.setattr(os, name, refused)
+        pin(patched, paths[0])
         with pytest.raises(OSError, match="busy"):
             deny(paths)
         allow(paths)
@@ -85,8 +71,7 @@ def test_one_that_cannot_be_replaced_stays_and_nothing_is_left_beside_it(paths, 
 
 def test_one_that_is_ours_is_not_written_again(paths, monkeypatch):
     deny(paths)
-    for name, refused in immovable(paths[0]).items():
-        monkeypatch.setattr(os, name, refused)
+    pin(monkeypatch, paths[0])
     deny(paths)
     assert policy.is_ours(str(paths[0]))
 

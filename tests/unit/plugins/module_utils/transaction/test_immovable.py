@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pathlib
 import time
@@ -20,6 +19,7 @@ from ansible_collections.mailops.postmaster.plugins.module_utils.transaction imp
 from ansible_collections.mailops.postmaster.plugins.module_utils.transaction.store import Store
 from conftest import OLD
 from fake_system import FakeSystem
+from in_the_way import pin
 
 THEIRS = "#!/bin/sh\nexit 0\n"
 REPLACES = {"mta": "exim", "by": "postfix", "packages": ["new"]}
@@ -95,21 +95,6 @@ def system(make_system, sbin, state, tmp_path, monkeypatch):
     return make_system(Replaced, state / "packages", sbin / "exim4")
 
 
-def refuse(monkeypatch, path):
-    """As rename(2) and unlink(2) do with a mount point."""
-
-    def refused(original):
-        def called(*given, **more):
-            if str(path) in map(str, given):
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(given[0]), None, str(given[-1]))
-            return original(*given, **more)
-
-        return called
-
-    for name in ("rename", "replace", "unlink"):
-        monkeypatch.setattr(os, name, refused(getattr(os, name)))
-
-
 def a_folder(path):
     path.unlink(missing_ok=True)
     path.mkdir()
@@ -156,7 +141,7 @@ def test_what_cannot_be_replaced_and_is_not_seen_before_leaves_nothing_pending(
     transact, system, sbin, state, monkeypatch
 ):
     with monkeypatch.context() as patched:
-        refuse(patched, sbin / "policy-rc.d")
+        pin(patched, sbin / "policy-rc.d")
         with pytest.raises(UserError, match=r"policy-rc.d: Device or resource busy.*Nothing was changed"):
             transact(replaces=REPLACES)
         assert ((sbin / "policy-rc.d").read_text(), (state / "packages").exists()) == (THEIRS, False)
@@ -171,7 +156,7 @@ def test_a_rollback_without_policy_masks_both_while_the_packages_come_back(trans
     transact(replaces=REPLACES, confirm_timeout=600)
     system.ran.clear()
     with monkeypatch.context() as patched:
-        refuse(patched, sbin / "policy-rc.d")
+        pin(patched, sbin / "policy-rc.d")
         assert finish("rollback")["state"] == "rolled_back"
     what = [
         argv[1] if argv[0] == "systemctl" else "dpkg" for argv in system.ran if "--install" in argv or "sk" in argv[1]
@@ -189,7 +174,7 @@ def test_a_policy_that_cannot_be_put_back_is_named_and_the_next_run_tries_again(
 
     def stuck(argv, *given, **more):
         if "--install" in argv:
-            refuse(patched, sbin / "policy-rc.d")
+            pin(patched, sbin / "policy-rc.d")
         return run(argv, *given, **more)
 
     with monkeypatch.context() as patched:
@@ -245,5 +230,5 @@ def test_a_rollback_at_boot_waits_for_nothing(transact, system, state, monkeypat
     monkeypatch.setattr(undo, "Host", lambda: system)
     monkeypatch.setattr(undo, "_say", lambda _text: None)
     monkeypatch.setattr(undo.time, "sleep", waited.append)
-    refuse(monkeypatch, pathlib.Path(state, "pending.json"))
+    pin(monkeypatch, pathlib.Path(state, "pending.json"))
     assert (undo.main([str(state), "--boot"]), waited) == (1, [0])
