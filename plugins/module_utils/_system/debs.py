@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 CACHE = "/var/cache/apt/archives"
-STATUS = "/var/lib/dpkg/status"  # which packages are there
-LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+DPKG = "/var/lib/dpkg"
+STATUS = f"{DPKG}/status"  # which packages are there
+LOCKS = (f"{DPKG}/lock-frontend", f"{DPKG}/lock")
 INTERVAL = 0.2  # seconds between two looks at a lock
 
 

@@ -28,6 +28,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Callable, NamedTuple, NoReturn
 
+from .mounts import mounts
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -196,9 +198,7 @@ def file_system(device: int) -> str:
     """The type of a file system, empty where it is not known. By the mounts: each instance of procfs has a device of
     its own (proc(5))."""
     number = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        fields = [line.partition(" - ") for line in file]
-    return next((of.split()[0] for mount, _dash, of in fields if mount.split()[2] == number), "")
+    return next((mount.kind for mount in mounts() if mount.device == number), "")
 
 
 def kind(mode: int) -> str:

@@ -22,8 +22,7 @@ import stat
 from typing import NamedTuple
 
 from .access_list import list_gives_writing
-from .mounter import seen
-from .walk import Walk
+from .walk import Walk, seen
 
 SYSTEM = 1000  # accounts below this one belong to the system (Debian Policy 9.2.2)
 

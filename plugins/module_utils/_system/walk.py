@@ -9,6 +9,8 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from .mounter import held
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,7 +35,7 @@ class Walk:
                 self.here = os.path.dirname(self.here)
                 continue
             self.folder, self.here = self.here, os.path.join(self.here, name)
-            yield self.here, lstat(self.here)
+            yield self.here, seen(self.here)
 
     @property
     def last(self) -> bool:
@@ -52,6 +54,18 @@ class Walk:
 def names(path: str) -> list[str]:
     """The names of a path, the first one first."""
     return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def seen(path: str) -> os.stat_result | None:
+    """What is there, a link as itself, and all that a user has mounted as the user's (mounter.py); None for nothing.
+
+    Raises OSError where it cannot be looked at.
+    """
+    found = lstat(path)
+    try:
+        return found and held(path, found)
+    except FileNotFoundError:  # it has gone meanwhile
+        return None
 
 
 def lstat(path: str) -> os.stat_result | None:

@@ -15,9 +15,9 @@ import pwd
 import stat
 
 from .access_list import list_gives_writing
-from .mounter import NOBODY, seen
+from .mounter import NOBODY
 from .reader import Rights
-from .walk import Walk, lstat
+from .walk import Walk, seen
 
 
 def rights_on(path: str) -> Rights | None:
@@ -47,10 +47,9 @@ def holder(path: str) -> os.stat_result | None:
     walk, top = Walk(os.path.join(os.getcwd(), path)), os.lstat("/")
     if _is_held("/", top):
         return top
-    for place, there in walk:
-        found = seen(place) if there and there.st_dev != top.st_dev else there
+    for place, found in walk:
         if not found:
-            folder = lstat(walk.folder)
+            folder = seen(walk.folder)
             return folder if folder and _is_open(walk.folder, folder) else None
         if found.st_uid == 0 and stat.S_ISLNK(found.st_mode):
             walk.follow(os.readlink(place))

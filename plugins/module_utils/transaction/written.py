@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from .._system.debs import DPKG
 from .._system.names import is_folder
 from .._system.obstacles import Wanted
+from .timer import SYSTEMD, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from .._system.host import Host
     from ..queue.spool import Spool
 
-MASKS = "/run/systemd/system"  # where a boot masks the services until the way back is through
-WANTS = "/etc/systemd/system/multi-user.target.wants"  # where a service is enabled
-DPKG = "/var/lib/dpkg"
+MASKS = SYSTEMD  # where a boot masks the services until the way back is through
+WANTS = f"{UNITS}/multi-user.target.wants"  # where a service is enabled
 APT = "/var/lib/apt"
 PROGRAMS = ("/usr/", "/lib", "/bin/", "/sbin/")  # below these nobody keeps files of his own in those of a package
 

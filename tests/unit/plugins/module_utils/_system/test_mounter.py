@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.mailops.postmaster.plugins.module_utils._system import mounter, way
+from ansible_collections.mailops.postmaster.plugins.module_utils._system import mounter, mounts, walk, way
 
 ALICE = 12345
 MOUNTS = """\
@@ -24,22 +24,24 @@ MOUNTS = """\
     ("number", "uid"),
     [("22", 0), ("30", ALICE), ("31", 0), ("32", ALICE), ("33", 0), ("3", mounter.NOBODY), ("", mounter.NOBODY)],
 )
-def test_a_file_system_of_fuse_is_its_mounter_s_and_one_that_is_gone_nobody_s(number, uid):
-    assert mounter.mounter(number, MOUNTS.splitlines()) == uid
+def test_a_file_system_of_fuse_is_its_mounter_s_and_one_that_is_gone_nobody_s(tmp_path, monkeypatch, number, uid):
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mountinfo"))
+    assert mounter.mounter(number) == uid
 
 
 def test_what_is_on_a_device_of_its_own_is_looked_at_with_its_mounts(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("text")
     there = os.lstat(tmp_path / "file")
-    assert mounter.seen(str(tmp_path / "file")).st_uid == there.st_uid
-    assert mounter.seen(str(tmp_path / "missing")) is None
+    assert walk.seen(str(tmp_path / "file")).st_uid == there.st_uid
+    assert walk.seen(str(tmp_path / "missing")) is None
     # to the kernel it is on the mount of /tmp, or of /; it says of no other that it is one of FUSE
-    monkeypatch.setattr(mounter, "mounter", lambda _number, _mounts: ALICE)
-    found = mounter.seen("/proc/self/status")
+    monkeypatch.setattr(mounter, "mounter", lambda _number: ALICE)
+    found = walk.seen("/proc/self/status")
     assert (found.st_uid, found.st_mode) == (ALICE, os.lstat("/proc/self/status").st_mode)
     assert way.holder("/proc/self/status").st_uid == ALICE
 
 
 def test_the_kernel_says_what_is_mounted_at_a_place():
     """procfs is mounted by root, wherever the tests run."""
-    assert mounter.seen("/proc/version").st_uid == os.lstat("/proc/version").st_uid
+    assert walk.seen("/proc/version").st_uid == os.lstat("/proc/version").st_uid
